@@ -1,0 +1,1 @@
+"""refquant: the reference implementation of Core ML weight quantization."""

@@ -1,0 +1,114 @@
+"""Every fault that refquant reports: one root, a class for each kind, each with its data.
+
+A fault is data first and a sentence second. Code that finds a fault says what it knows (an index, a
+value); code further out, which knows the tensor and the layer, adds them with `located`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+E = TypeVar("E", bound="RefquantError")
+
+
+class RefquantError(Exception):
+    """Root of every error that refquant raises on purpose.
+
+    Attributes (None where it does not apply):
+        reason: what is wrong, as a clause without the place.
+        layer, layer_type: name and type of the layer, as the model has them.
+        tensor: name of the weight tensor within the layer, `weights` or `forward.inputGateBiasVector`.
+        index: position of the first offending weight, counted from 0 in tensor order.
+        rule: id of the rule of the specification that is broken, such as `TEN-7`.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        layer: str | None = None,
+        layer_type: str | None = None,
+        tensor: str | None = None,
+        index: int | None = None,
+        rule: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.layer = layer
+        self.layer_type = layer_type
+        self.tensor = tensor
+        self.index = index
+        self.rule = rule
+
+    def located(self: E, *, layer: str, layer_type: str, tensor: str | None = None) -> E:
+        """Add the place to a fault found where the place was not known; return the same error."""
+        self.layer, self.layer_type = layer, layer_type
+        self.tensor = self.tensor or tensor
+        return self
+
+    def __str__(self) -> str:
+        return place(self.layer, self.layer_type, self.tensor, self.index) + self.reason
+
+
+def place(layer: str | None, layer_type: str | None, tensor: str | None, index: int | None = None) -> str:
+    """Say where, as the start of a sentence: `layer 'fc6' (innerProduct), tensor weights[12]: `."""
+    parts = []
+    if layer is not None:
+        parts.append(f"layer '{layer}'" + (f" ({layer_type})" if layer_type else ""))
+    position = "" if index is None else f"[{index}]"
+    if tensor is not None:
+        parts.append(f"tensor {tensor}{position}")
+    elif index is not None:
+        parts.append(f"weight {position}")
+    return ", ".join(parts) + ": " if parts else ""
+
+
+class ArgumentError(RefquantError, ValueError):
+    """An argument is not one that the function takes: nbits, mode, selector, lut_function."""
+
+
+class NotYetError(RefquantError, NotImplementedError):
+    """The argument asks for something that refquant does not do yet."""
+
+
+class FileError(RefquantError, OSError):
+    """A file cannot be read or written, or does not hold a Core ML model."""
+
+    # OSError builds its text from errno; here the reason is the text.
+    __str__ = RefquantError.__str__
+
+
+class ModelKindError(RefquantError):
+    """The model is of a kind without neural-network weights, such as an ML program."""
+
+
+class UpdatableError(RefquantError):
+    """The model is updatable, and the format forbids what was asked."""
+
+
+class ShapeError(RefquantError):
+    """The stored weights do not fill the shape that their layer states, or the layer states none."""
+
+
+class TensorError(RefquantError):
+    """The stored form of a tensor is not one that the format allows."""
+
+
+class NonFiniteError(RefquantError):
+    """A NaN or an infinity stands among the weights."""
+
+
+class HalfRangeError(RefquantError):
+    """A weight lies outside what half precision holds."""
+
+
+class CodeError(RefquantError):
+    """A code does not fit its number of bits, or its table."""
+
+
+class LutFunctionError(RefquantError):
+    """A custom lookup-table function raised an exception or returned something unusable."""
+
+
+class RefquantWarning(UserWarning):
+    """Something was done that the caller may not expect; the result is valid all the same."""

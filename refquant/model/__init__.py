@@ -1,0 +1,1 @@
+"""A Core ML network as data."""
