@@ -1,0 +1,278 @@
+"""Fusion: the rewriting of a network before it is quantized.
+
+A layer that only scales or shifts the channels of the layer before it (batchnorm, scale, bias) is worked
+into that layer's weights. There is then one tensor to quantize where there were several, and no error of
+one is amplified by the next. The network computes the same function.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional
+
+from refquant.codec.channels import Channels, join, split
+from refquant.errors import RefquantError
+from refquant.model import tensor
+from refquant.model.layers import Layout, inner_networks, sites
+from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer, WeightParams
+
+#: The parameters of a layer; their type differs from layer to layer.
+Parameters = Any
+
+#: A number for each output channel.
+Vector = List[float]
+
+
+class Names:
+    """How many layers of a model read and write each blob, inner networks and the model's own included."""
+
+    def __init__(self, model: Model, network: NeuralNetwork) -> None:
+        self.reads: Counter[str] = Counter(feature.name for feature in model.description.output)
+        self.writes: Counter[str] = Counter(feature.name for feature in model.description.input)
+        self.writes.update(feature.name for feature in model.description.trainingInput)
+        self.reads.update(_training_reads(network))
+        self.reads[getattr(network, "labelProbabilityLayerName", "")] += 1
+        self._count(network)
+
+    def _count(self, network: NeuralNetwork) -> None:
+        for layer in network.layers:
+            self.reads.update(set(layer.input))
+            self.writes.update(set(layer.output))
+            if layer.WhichOneof("layer") == "loop":
+                self.reads[layer.loop.conditionVar] += 1
+            for inner in inner_networks(layer):
+                self._count(inner)
+
+    def private(self, name: str) -> bool:
+        """Whether one layer alone writes the blob and one alone reads it. Rule: FUS-2, FUS-3."""
+        return self.reads[name] == 1 and self.writes[name] == 1
+
+    def remove(self, name: str) -> None:
+        """Forget a private blob that a fusion has made an inner value of one layer."""
+        del self.reads[name], self.writes[name]
+
+
+def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLayer], bool]) -> int:
+    """Fuse every pair that can be, in place; return how many layers were removed.
+
+    Takes time linear in the number of layers: a producer's only candidate is the one reader of its output,
+    and fusing a pair changes the candidates of no other producer. `names` is counted over the whole model
+    before the first fusion and kept up to date; `frozen` tells which layers may not be touched (updatable
+    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-10, FILE-4.
+    """
+    chain = _Chain(list(network.layers), names, frozen)
+    for producer_type in TARGETS:
+        for position, producer in enumerate(chain.layers):
+            if producer.WhichOneof("layer") == producer_type and position not in chain.removed:
+                chain.collapse(position)
+    for position in sorted(chain.removed, reverse=True):
+        del network.layers[position]
+    return len(chain.removed)
+
+
+class _Chain:
+    """The layers of one network while its pairs are fused."""
+
+    def __init__(
+        self, layers: list[NeuralNetworkLayer], names: Names, frozen: Callable[[NeuralNetworkLayer], bool]
+    ) -> None:
+        self.layers = layers
+        self.names = names
+        self.frozen = frozen
+        self.removed: set[int] = set()
+        self.reader = {name: position for position, layer in enumerate(layers) for name in layer.input}
+
+    def collapse(self, position: int) -> None:
+        """Fuse a producer with its consumer, then with the one after that, for as long as it goes."""
+        producer, last = self.layers[position], position
+        while not self.frozen(producer):
+            consumer_at = self.consumer(position, last)
+            if consumer_at is None or not _fuse_pair(producer, self.layers[consumer_at]):
+                return
+            self.names.remove(producer.output[0])
+            producer.output[0] = self.layers[consumer_at].output[0]
+            self.removed.add(consumer_at)
+            last = consumer_at
+
+    def consumer(self, position: int, last: int) -> int | None:
+        """Find the one layer of this network that alone reads the producer's one output. Rule: FUS-2."""
+        producer = self.layers[position]
+        if len(producer.output) != 1 or not self.names.private(producer.output[0]):
+            return None
+        found = self.reader.get(producer.output[0], -1)
+        if found <= last or self.frozen(self.layers[found]):
+            return None
+        consumer = self.layers[found]
+        if len(consumer.input) != 1 or len(consumer.output) != 1:
+            return None
+        return None if self.overtakes(position, found, consumer.output[0]) else found
+
+    def overtakes(self, position: int, found: int, name: str) -> bool:
+        """Whether a layer between the two sees an older value of the blob that the producer will write.
+
+        Only a name with several writers can be seen with an older value, so the scan is rare.
+        """
+        between = self.layers[position + 1 : found] if self.names.writes[name] > 1 else []
+        return any(name in _touched(layer) for layer in between)
+
+
+def _touched(layer: NeuralNetworkLayer) -> set[str]:
+    """Every blob that a layer, or a network inside it, reads or writes."""
+    inner = (_touched(each) for network in inner_networks(layer) for each in network.layers)
+    return set(layer.input).union(layer.output, *inner)
+
+
+def _training_reads(network: NeuralNetwork) -> Iterable[str]:
+    """The blobs that the loss layers of an updatable network read."""
+    for loss in network.updateParams.lossLayers:
+        which = loss.WhichOneof("LossLayerType")
+        if which is not None:
+            yield getattr(loss, which).input
+
+
+class Unfusable(Exception):  # noqa: N818 -- it is an answer, not a fault
+    """This pair cannot be fused; both layers stay."""
+
+
+class Target(NamedTuple):
+    """The two tensors of a producer that take up a consumer: one scales its channels, one shifts them."""
+
+    weights: WeightParams
+    bias: WeightParams
+    channels: Channels
+    old_weights: array[float]
+    old_bias: array[float] | None
+
+
+#: A factor and a bias for each channel; None: leave the weights, or the bias, as they are.
+Fused = tuple[Optional[Vector], Optional[Vector]]
+
+
+def _fuse_pair(producer: NeuralNetworkLayer, consumer: NeuralNetworkLayer) -> bool:
+    """Work the consumer into the producer's tensors, or answer False and change nothing. Rule: FUS-10."""
+    producer_type, consumer_type = producer.WhichOneof("layer") or "", consumer.WhichOneof("layer") or ""
+    rule = PAIRS.get((producer_type, consumer_type))
+    if rule is None:
+        return False
+    try:
+        target = _target(producer, producer_type)
+        factors, bias = rule(target.old_bias, getattr(consumer, consumer_type), target.channels.count)
+    except (Unfusable, RefquantError):
+        # A tensor that breaks a rule is reported when it is its turn to be quantized.
+        return False
+    if factors is not None:
+        parts = split(target.old_weights, target.channels)
+        scaled = (array("f", [factor * w for w in part]) for factor, part in zip(factors, parts))
+        tensor.store_float32(target.weights, join(scaled, target.channels))
+    if bias is not None:
+        tensor.store_float32(target.bias, array("f", bias))
+        if producer_type != "batchnorm":
+            getattr(producer, producer_type).hasBias = True
+    return True
+
+
+def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
+    """Find a producer's two tensors; both must be whole and in float32, the bias may be missing."""
+    weights_name, bias_name = TARGETS[producer_type]
+    parameters = getattr(producer, producer_type)
+    if producer_type == "batchnorm" and not _normalises_by_constants(parameters):
+        raise Unfusable
+    found = {site.tensor: site for site in sites(producer)}
+    layout = found[weights_name].layout
+    # The gamma of a batchnorm is one channel when quantized, and one number a channel here.
+    axis = 0 if len(layout.shape) == 1 else layout.axis
+    if axis is None:
+        raise Unfusable
+    channels = layout.channels(axis)
+    bias = found.get(bias_name)
+    return Target(
+        found[weights_name].params,
+        getattr(parameters, bias_name),
+        channels,
+        _float32(found[weights_name].params, layout.count),
+        None if bias is None else _float32(bias.params, channels.count),
+    )
+
+
+def _float32(params: WeightParams, count: int) -> array[float]:
+    """Read a tensor of the producer, which must be in float32."""
+    if tensor.form(params) != "float32":
+        raise Unfusable
+    weights = tensor.float32_weights(params)
+    if len(weights) != count:
+        raise Unfusable
+    return weights
+
+
+def _vector(params: WeightParams, shape: Sequence[int], count: int) -> Vector:
+    """Read a tensor of the consumer as one number for each channel: float32 or half, or one for all.
+
+    A shape that runs over space and not over channels does not fuse.
+    """
+    if tensor.form(params) not in ("float32", "float16"):
+        raise Unfusable
+    values = list(tensor.decode_params(params, Layout(tuple(shape))))
+    if len(values) == 1:
+        return values * count
+    if len(values) != count or shape[0] != count:
+        raise Unfusable
+    return values
+
+
+def _normalises_by_constants(batchnorm: Parameters) -> bool:
+    return not (batchnorm.instanceNormalization or batchnorm.computeMeanVar)
+
+
+def _batchnorm(bias: array[float] | None, batchnorm: Parameters, count: int) -> Fused:
+    """Factors and bias of a convolution that takes up a batchnorm. Rule: FUS-5."""
+    if not _normalises_by_constants(batchnorm):
+        raise Unfusable
+    gamma, beta, mean, variance = (
+        _vector(params, (batchnorm.channels,), count)
+        for params in (batchnorm.gamma, batchnorm.beta, batchnorm.mean, batchnorm.variance)
+    )
+    if min(variance) + batchnorm.epsilon <= 0:
+        raise Unfusable
+    roots = [math.sqrt(v + batchnorm.epsilon) for v in variance]
+    old = bias or [0.0] * count
+    shifted = [g * b / r - g * m / r + t for g, b, r, m, t in zip(gamma, old, roots, mean, beta)]
+    return [g / r for g, r in zip(gamma, roots)], shifted
+
+
+def _scale(bias: array[float] | None, scale: Parameters, count: int) -> Fused:
+    """Factors and bias of a producer that takes up a scale. Rule: FUS-6, FUS-8."""
+    factors = _vector(scale.scale, scale.shapeScale, count)
+    scaled = None if bias is None else [s * b for s, b in zip(factors, bias)]
+    return factors, _shift(scaled, scale.bias, scale.shapeBias, count) if scale.hasBias else scaled
+
+
+def _bias(bias: array[float] | None, layer: Parameters, count: int) -> Fused:
+    """Bias of a producer that takes up a bias layer. Rule: FUS-7."""
+    return None, _shift(bias, layer.bias, layer.shape, count)
+
+
+def _shift(bias: Sequence[float] | None, params: WeightParams, shape: Sequence[int], count: int) -> Vector:
+    """Add the consumer's bias to the producer's, where it has one."""
+    shift = _vector(params, shape, count)
+    return shift if bias is None else [b + t for b, t in zip(bias, shift)]
+
+
+#: Producer type -> its tensors that are scaled and shifted. Rule: FUS-5 to FUS-8.
+TARGETS = {
+    "convolution": ("weights", "bias"),
+    "innerProduct": ("weights", "bias"),
+    "batchnorm": ("gamma", "beta"),
+}
+
+#: The pairs that fuse, and how; producers are tried in this order. Rule: FUS-1.
+PAIRS: dict[tuple[str, str], Callable[[Optional[array[float]], Parameters, int], Fused]] = {
+    ("convolution", "batchnorm"): _batchnorm,
+    ("convolution", "scale"): _scale,
+    ("convolution", "bias"): _bias,
+    ("innerProduct", "scale"): _scale,
+    ("innerProduct", "bias"): _bias,
+    ("batchnorm", "scale"): _scale,
+}
