@@ -1,0 +1,92 @@
+"""Message classes of the Core ML format, made from the checked-in descriptor set at import.
+
+They live in a descriptor pool of their own, so that this module and coremltools can be imported into one
+process, in either order. `coreml.pyi` beside this file lists the classes and their fields.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message_factory import GetMessageClass
+
+#: Package of the definition; every message name starts with it.
+PACKAGE = "refquant.coreml"
+
+#: The descriptor set that protoc makes of spec/coreml.proto.
+DESCRIPTOR_SET = Path(__file__).with_name("coreml.binpb")
+
+
+def definition() -> FileDescriptorProto:
+    """Give the format's own definition, as spec/coreml.proto has it."""
+    (file,) = FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes()).file
+    return file
+
+
+def with_floats_as_bytes(file: FileDescriptorProto) -> FileDescriptorProto:
+    """Give a definition of the same bytes on the wire, whose float32 payloads are read as bytes.
+
+    It differs in one field: `WeightParams.floatValue`, a repeated float, becomes `floatBytes`, a repeated
+    bytes of the same number. Rule: TEN-2, TEN-3.
+    """
+    changed = FileDescriptorProto()
+    changed.CopyFrom(file)
+    (weights,) = (message for message in changed.message_type if message.name == "WeightParams")
+    (payload,) = (field for field in weights.field if field.name == "floatValue")
+    payload.name = payload.json_name = "floatBytes"
+    payload.type = FieldDescriptorProto.TYPE_BYTES
+    return changed
+
+
+def _pool(file: FileDescriptorProto) -> DescriptorPool:
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+@lru_cache(maxsize=None)
+def standard_model() -> Any:
+    """Give the class of `Model` by the format's own definition, with floats read as floats.
+
+    For files whose float payloads are not packed; slow with protobuf's plain-Python back end.
+    """
+    return GetMessageClass(_pool(definition()).FindMessageTypeByName(f"{PACKAGE}.Model"))
+
+
+def _float_value(params: Any) -> memoryview:
+    """Show the float32 weights of a tensor, to be read as floats by index, slice or iteration."""
+    payload = b"".join(params.floatBytes)
+    if sys.byteorder == "little":
+        return memoryview(payload).cast("f")
+    weights = array("f", payload)
+    weights.byteswap()
+    return memoryview(weights)
+
+
+_RUN_TIME = _pool(with_floats_as_bytes(definition()))
+
+
+def __getattr__(name: str) -> Any:
+    """Make the class of a message, or the wrapper of an enum, when it is first asked for."""
+    full_name = f"{PACKAGE}.{name}"
+    for find, make in (
+        (_RUN_TIME.FindMessageTypeByName, GetMessageClass),
+        (_RUN_TIME.FindEnumTypeByName, EnumTypeWrapper),
+    ):
+        try:
+            globals()[name] = made = make(find(full_name))
+        except KeyError:
+            continue
+        return made
+    raise AttributeError(f"the format has no message or enum {name!r}")
+
+
+WeightParams = __getattr__("WeightParams")
+WeightParams.floatValue = property(_float_value)
