@@ -1,0 +1,36 @@
+"""Dynamic int8: signed bytes and one scale for a matrix whose product is taken in integers."""
+
+from __future__ import annotations
+
+from array import array
+
+from refquant.codec.finite import check_finite
+from refquant.codec.table import look_up
+from refquant.errors import NonFiniteError
+
+#: Greatest magnitude of a code.
+GREATEST = 127
+
+
+def encode(weights: array[float]) -> tuple[bytes, float]:
+    """Give float32 weights as signed bytes (two's complement) and the scale that multiplies them.
+
+    Codes are truncated toward zero, so that they lie in -127 .. 127 and the error is less than one step.
+    Weights that are all zero get codes and scale 0. The scale is rounded to binary32. Raises NonFiniteError
+    with the index for NaN and infinity. Rule: INT8-1, INT8-2.
+    """
+    check_finite(weights)
+    peak = max(abs(min(weights)), abs(max(weights))) if weights else 0.0
+    if peak == 0:
+        return bytes(len(weights)), 0.0
+    codes = array("b", [int(GREATEST * (w / peak)) for w in weights])
+    return codes.tobytes(), array("f", [peak / GREATEST])[0]
+
+
+def decode(data: bytes, scale: float) -> array[float]:
+    """Turn signed bytes back into float32 weights: code * scale in binary64, rounded once. Rule: DEQ-3."""
+    check_finite(array("f", [scale]), "scale")
+    signed = array("b", bytes(range(256)))
+    weights = look_up(data, array("f", [code * scale for code in signed]))
+    check_finite(weights, "decoded weight")
+    return weights

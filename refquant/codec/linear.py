@@ -1,0 +1,130 @@
+"""Linear quantization: per channel, codes on an even grid between the least weight and the greatest."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from refquant.codec.channels import Channels, join, split
+from refquant.codec.finite import check_finite
+from refquant.codec.table import look_up
+
+#: Steps up to this get no codes: every code of the channel is 0. Source: the format's own tools. Rule: LIN-4.
+SMALLEST_STEP = 1e-6
+
+#: 1.5 * 2^52: the spacing of binary64 numbers around it is 1, so adding it rounds a smaller number to the
+#: nearest integer, ties to even, and leaves that integer in the low bits of the significand.
+ROUNDER = 6755399441055744.0
+
+#: Position of the lowest byte of a binary64 number in memory.
+LOW_BYTE = 0 if sys.byteorder == "little" else 7
+
+
+class LinearCodes(NamedTuple):
+    """A tensor as codes: weight = code * scale + bias, with a scale and a bias for each channel.
+
+    `codes` has one byte a weight, in tensor order; `scales` and `biases` are rounded to binary32 as they
+    are stored; `collapsed` lists the channels whose weights differ though every code is 0.
+    """
+
+    codes: bytes
+    scales: array[float]
+    biases: array[float]
+    collapsed: tuple[int, ...]
+
+
+class ChannelCodes(NamedTuple):
+    """One channel as codes, with scale and bias in binary64, before they are rounded for storage."""
+
+    codes: bytes
+    scale: float
+    bias: float
+    collapsed: bool
+
+
+def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes:
+    """Quantize float32 weights to `nbits` bits (1 to 8), each channel by its own scale and bias.
+
+    A constant channel gets scale 0, its value as bias and codes 0: no error. Where the scale is at most
+    1e-6, all codes are 0, so that every weight becomes the least of its channel.
+
+    Error: with s the scale before storage, |w - decoded| <= `error_bound` of the channel, which is
+    s / 2 (or the range, where codes collapse) and what binary32 storage of the scale costs.
+
+    Raises NonFiniteError with the index for NaN and infinity. Rule: LIN-1 to LIN-7.
+    """
+    check_finite(weights)
+    return gather((encode_channel(part, nbits) for part in split(weights, channels)), channels)
+
+
+def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
+    """Quantize the weights of one channel. Rule: LIN-1 to LIN-4."""
+    numbers = weights.tolist()
+    least, greatest = min(numbers), max(numbers)
+    scale = (greatest - least) / ((1 << nbits) - 1)
+    if abs(scale) <= SMALLEST_STEP:
+        return ChannelCodes(bytes(len(numbers)), scale, least, least != greatest)
+    inverse = 1 / scale
+    # The definition: bytes(round((w - least) * inverse) for w in numbers), cut to 8 bits.
+    return ChannelCodes(round_to_codes([(w - least) * inverse + ROUNDER for w in numbers]), scale, least, False)
+
+
+def round_to_codes(shifted: list[float]) -> bytes:
+    """Give round(x) of numbers to which ROUNDER was added, for 0 <= x < 2^51, cut to 8 bits.
+
+    The same as bytes(round(x) & 255 for each x), ties to even, without a call for each weight. Rule: LIN-2.
+    """
+    return array("d", shifted).tobytes()[LOW_BYTE::8]
+
+
+def gather(parts: Iterable[ChannelCodes], channels: Channels) -> LinearCodes:
+    """Put channels together into a tensor, rounding scales and biases to binary32. Rule: LIN-5, LIN-6."""
+    found = list(parts)
+    scales = array("f", [part.scale for part in found])
+    check_finite(scales, "scale")  # a range wider than binary32 holds gives an infinite one-bit scale
+    return LinearCodes(
+        join([part.codes for part in found], channels),
+        scales,
+        array("f", [part.bias for part in found]),
+        tuple(index for index, part in enumerate(found) if part.collapsed),
+    )
+
+
+def decode(codes: bytes, scales: array[float], biases: array[float], channels: Channels) -> array[float]:
+    """Turn codes back into float32 weights: code * scale + bias in binary64, rounded once. Rule: LIN-8.
+
+    `scales` has one number for each channel; `biases` too, or none (DEQ-2). Raises NonFiniteError where a
+    scale, a bias or a weight is not finite.
+    """
+    check_finite(scales, "scale")
+    check_finite(biases, "bias")
+    parts = (
+        _decode_channel(part, scale, bias)
+        for part, scale, bias in zip(split(codes, channels), scales, biases or [0.0] * len(scales))
+    )
+    weights = join(parts, channels)
+    check_finite(weights, "decoded weight")
+    return weights
+
+
+def _decode_channel(codes: bytes, scale: float, bias: float) -> array[float]:
+    """Decode by a table of the 256 values where that is less work than one formula a weight."""
+    if len(codes) <= 256:
+        return array("f", [code * scale + bias for code in codes])
+    return look_up(codes, array("f", [code * scale + bias for code in range(256)]))
+
+
+def error_bound(least: float, greatest: float, nbits: int) -> float:
+    """Greatest |w - decoded| in a channel with these extreme weights; also holds for `linear_lut`.
+
+    With s the scale before storage, R the range and P the greatest magnitude: half a step, s / 2, since the
+    code is rounded; at most R * 2^-24, since the stored scale is off by 2^-24 of itself and is taken
+    2^n - 1 times at most; and at most about (P + s / 2) * 2^-24 for the last rounding to binary32. A
+    second R * 2^-24 is more than all roundings to binary64 add, for R is no less than P * 2^-24. Where
+    codes collapse the decoded weight is the least, and R bounds the error.
+    """
+    span, peak = greatest - least, max(abs(least), abs(greatest))
+    scale = span / ((1 << nbits) - 1)
+    return span if scale <= SMALLEST_STEP else scale / 2 + (2 * span + peak) * 2.0**-24

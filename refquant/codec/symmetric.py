@@ -1,0 +1,54 @@
+"""Symmetric quantization: per channel, 8-bit codes on a grid whose middle code, 128, stands for zero."""
+
+from __future__ import annotations
+
+from array import array
+
+from refquant.codec.channels import Channels, split
+from refquant.codec.finite import check_finite
+from refquant.codec.linear import ROUNDER, SMALLEST_STEP, ChannelCodes, LinearCodes, gather, round_to_codes
+
+#: Number of bits, the only one for which the mode is defined. Rule: SYM-1.
+NBITS = 8
+#: Code that stands for zero: half of 2^8.
+MIDDLE = 128
+#: Steps from the middle to the greatest code.
+STEPS = 127
+
+
+def encode(weights: array[float], channels: Channels) -> LinearCodes:
+    """Quantize float32 weights to 8 bits, each channel by a scale of its own and the bias -128 * scale.
+
+    Codes lie in 1 .. 255, and zero is 128. A channel of zeros gets scale, bias and codes 0: no error.
+    Where the scale is at most 1e-6, all codes are 0, so that every weight becomes -128/127 of the greatest
+    magnitude. Error: |w - decoded| <= `error_bound` of the channel.
+
+    Raises NonFiniteError with the index for NaN and infinity. Rule: SYM-1 to SYM-4, LIN-5.
+    """
+    check_finite(weights)
+    return gather((encode_channel(part) for part in split(weights, channels)), channels)
+
+
+def encode_channel(weights: array[float]) -> ChannelCodes:
+    """Quantize the weights of one channel. Rule: SYM-2 to SYM-4."""
+    numbers = weights.tolist()
+    magnitude = max(abs(min(numbers)), abs(max(numbers)))
+    scale = magnitude / STEPS
+    bias = -MIDDLE * scale
+    if abs(scale) <= SMALLEST_STEP:
+        return ChannelCodes(bytes(len(numbers)), scale, bias, magnitude > 0)
+    # The definition: bytes(round((w - bias) / scale) for w in numbers), cut to 8 bits.
+    return ChannelCodes(round_to_codes([(w - bias) / scale + ROUNDER for w in numbers]), scale, bias, False)
+
+
+def error_bound(magnitude: float) -> float:
+    """Greatest |w - decoded| in a channel whose weights reach this magnitude r.
+
+    The stored bias is exactly -128 times the stored scale, so that decoding is (code - 128) * scale: half a
+    step, r / 254, and r * 2^-24 each for the storage of the scale and the last rounding; a third r * 2^-24
+    is more than half a step and all roundings to binary64 add to these. Where codes collapse, the decoded
+    weight is -128/127 * r, at most r + 128/127 * r away, and its storage adds no more than it does above.
+    """
+    scale = magnitude / STEPS
+    step = scale / 2 if scale > SMALLEST_STEP else magnitude + MIDDLE * scale
+    return step + 3 * magnitude * 2.0**-24 + 2.0**-141
