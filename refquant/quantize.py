@@ -206,7 +206,7 @@ def _plan(owned: OwnedNetwork, selector: Selector, halving: bool, fuse: bool) ->
 def _step(
     layer: NeuralNetworkLayer, selector: Selector, forms: Collection[str], follows: str | None
 ) -> list[Step]:
-    """The tensors of a selected layer that are in one of these forms, as a step if there are any.
+    """Make a step of the tensors of a selected layer that are in one of these forms, if there are any.
 
     A bias that the selector leaves out comes along, with a warning, where it is in the form `follows`: it
     would be left in another float precision than its weights. Rule: SEL-2, TEN-8, HALF-4.
@@ -248,7 +248,7 @@ def _dequantize(step: Step) -> None:
 
 
 def _halve(step: Step, keep: bool) -> None:
-    """Store all tensors of a step in half precision or, where one does not fit, none. Rule: HALF-2, HALF-3."""
+    """Store a step's tensors in half precision or, where one does not fit, none. Rule: HALF-2, HALF-3."""
     try:
         payloads = [tensor.encode_half(site) for site in step.sites]
     except HalfRangeError as error:
@@ -318,5 +318,7 @@ def _raise_version(model: Model, least: int) -> None:
     model.specificationVersion = max(model.specificationVersion, least)
 
 
-def _warn(message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None) -> None:
+def _warn(
+    message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None
+) -> None:
     warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=4)

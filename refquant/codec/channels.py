@@ -17,7 +17,7 @@ class Channels(NamedTuple):
     """
 
     outer: int
-    count: int
+    count: int  # type: ignore[assignment] # hides tuple.count, which nobody needs here
     inner: int
 
 
@@ -40,13 +40,13 @@ def join(parts: Iterable[T], channels: Channels) -> T:
 
     Raises ValueError where there are no channels, for want of a type to return.
     """
-    outer, count, inner = channels
+    outer, _, inner = channels
     whole = list(parts)
     if not whole:
         raise ValueError("no channels to join")
     runs = [part[block * inner : (block + 1) * inner] for block in range(outer) for part in whole]
     if isinstance(runs[0], bytes):
-        return b"".join(runs)  # type: ignore[arg-type]
+        return b"".join(runs)
     joined = array("f")
     for run in runs:
         joined.extend(run)

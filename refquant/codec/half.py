@@ -28,7 +28,9 @@ def encode(weights: array[float]) -> bytes:
     if weights and not -LIMIT < min(weights) <= max(weights) < LIMIT:
         index = next(i for i, weight in enumerate(weights) if abs(weight) >= LIMIT)
         raise HalfRangeError(
-            f"{weights[index]!r} is outside half precision, which ends below {LIMIT}", index=index, rule="HALF-2"
+            f"{weights[index]!r} is outside half precision, which ends below {LIMIT}",
+            index=index,
+            rule="HALF-2",
         )
     chunks = (weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK))
     return b"".join(struct.pack(f"<{len(chunk)}e", *chunk) for chunk in chunks)

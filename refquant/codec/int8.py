@@ -6,7 +6,6 @@ from array import array
 
 from refquant.codec.finite import check_finite
 from refquant.codec.table import look_up
-from refquant.errors import NonFiniteError
 
 #: Greatest magnitude of a code.
 GREATEST = 127

@@ -183,9 +183,8 @@ def _edges_at_price(data: Sorted, candidates: Edges, price: float) -> Edges:
     takes over, and every candidate joins and leaves the queue once.
     """
     sums = [data.sums[edge] for edge in candidates]
-    squares = [data.squares[edge] for edge in candidates]
     last = len(candidates) - 1
-    base = [0.0] * (last + 1)  # least[i] - squares[i]
+    base = [0.0] * (last + 1)  # least[i] less the squares up to i, which cancel out of every comparison
     previous = [0] * (last + 1)
     starts, takes_over, head = [0], [1], 0
 

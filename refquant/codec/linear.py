@@ -68,7 +68,9 @@ def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
         return ChannelCodes(bytes(len(numbers)), scale, least, least != greatest)
     inverse = 1 / scale
     # The definition: bytes(round((w - least) * inverse) for w in numbers), cut to 8 bits.
-    return ChannelCodes(round_to_codes([(w - least) * inverse + ROUNDER for w in numbers]), scale, least, False)
+    return ChannelCodes(
+        round_to_codes([(w - least) * inverse + ROUNDER for w in numbers]), scale, least, False
+    )
 
 
 def round_to_codes(shifted: list[float]) -> bytes:

@@ -81,10 +81,10 @@ def decode(codes: bytes, table: array[float]) -> array[float]:
     return look_up(codes, table)
 
 
-def _pair(given: object) -> tuple[list[Any], list[Any]]:
+def _pair(given: Any) -> tuple[list[Any], list[Any]]:
     """Take what a custom function gave apart into flat lists: table and codes."""
     try:
-        table, codes = given  # type: ignore[misc]
+        table, codes = given
         return list(_flat(table)), list(_flat(codes))
     except TypeError:
         kind = type(given).__name__

@@ -11,7 +11,7 @@ CHUNK = 1 << 15
 
 
 def packed_size(count: int, nbits: int) -> int:
-    """Number of bytes that `count` codes of `nbits` bits take. Rule: PACK-2."""
+    """Give the number of bytes that `count` codes of `nbits` bits take. Rule: PACK-2."""
     return (count * nbits + 7) // 8
 
 
@@ -50,7 +50,8 @@ def unpack(data: bytes, nbits: int, count: int) -> bytes:
     _check_nbits(nbits)
     if len(data) != packed_size(count, nbits):
         raise TensorError(
-            f"{count} codes of {nbits} bits take {packed_size(count, nbits)} bytes, not {len(data)}", rule="PACK-5"
+            f"{count} codes of {nbits} bits take {packed_size(count, nbits)} bytes, not {len(data)}",
+            rule="PACK-5",
         )
     if nbits == 8:
         return bytes(data)

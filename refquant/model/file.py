@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, Union
 
@@ -150,17 +150,17 @@ def weights_within(message: Message) -> Iterator[WeightParams]:
                 yield from weights_within(inner)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _may_hold_weights(name: str) -> bool:
     """Whether messages of this type can have a weight tensor somewhere within."""
     return name in _holders_of_weights()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _holders_of_weights() -> frozenset[str]:
-    """The types of all messages that can have a weight tensor somewhere within, found by their fields."""
+    """List the types of all messages that can have a weight tensor somewhere within, by their fields."""
     file = Model.DESCRIPTOR.file
-    waiting = list(file.message_types_by_name.values())
+    waiting: list[Any] = list(file.message_types_by_name.values())
     parts: dict[str, set[str]] = {}
     for kind in waiting:
         waiting.extend(kind.nested_types)
@@ -175,7 +175,13 @@ def _holders_of_weights() -> frozenset[str]:
 
 def _has_unpacked_floats(params: WeightParams) -> bool:
     """Whether a writer put the floats one by one, so that they are not where a packed run would be."""
-    return any(field.field_number == 1 for field in UnknownFieldSet(params))
+    return any(field.field_number == 1 for field in _unknown_fields(params))
+
+
+def _unknown_fields(message: Message) -> list[Any]:
+    """List the fields that the definition does not know; protobuf's stubs do not say that they can be."""
+    fields: Any = UnknownFieldSet(message)
+    return list(fields)
 
 
 def _impression(data: bytes) -> str:

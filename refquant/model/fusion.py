@@ -11,7 +11,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from refquant.codec.channels import Channels, join, split
 from refquant.errors import RefquantError
@@ -23,7 +23,7 @@ from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer, Wei
 Parameters = Any
 
 #: A number for each output channel.
-Vector = List[float]
+Vector = list[float]
 
 
 class Names:
@@ -126,7 +126,7 @@ def _touched(layer: NeuralNetworkLayer) -> set[str]:
 
 
 def _training_reads(network: NeuralNetwork) -> Iterable[str]:
-    """The blobs that the loss layers of an updatable network read."""
+    """Give the blobs that the loss layers of an updatable network read."""
     for loss in network.updateParams.lossLayers:
         which = loss.WhichOneof("LossLayerType")
         if which is not None:
@@ -134,7 +134,7 @@ def _training_reads(network: NeuralNetwork) -> Iterable[str]:
 
 
 class Unfusable(Exception):  # noqa: N818 -- it is an answer, not a fault
-    """This pair cannot be fused; both layers stay."""
+    """Both layers stay: the pair cannot be fused."""
 
 
 class Target(NamedTuple):
@@ -149,6 +149,9 @@ class Target(NamedTuple):
 
 #: A factor and a bias for each channel; None: leave the weights, or the bias, as they are.
 Fused = tuple[Optional[Vector], Optional[Vector]]
+
+#: How a producer takes up a consumer: from its old bias, the consumer's parameters and the number of channels.
+FusionRule = Callable[["array[float] | None", Parameters, int], Fused]
 
 
 def _fuse_pair(producer: NeuralNetworkLayer, consumer: NeuralNetworkLayer) -> bool:
@@ -192,7 +195,7 @@ def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
         found[weights_name].params,
         getattr(parameters, bias_name),
         channels,
-        _float32(found[weights_name].params, layout.count),
+        _float32(found[weights_name].params, layout.size),
         None if bias is None else _float32(bias.params, channels.count),
     )
 
@@ -268,7 +271,7 @@ TARGETS = {
 }
 
 #: The pairs that fuse, and how; producers are tried in this order. Rule: FUS-1.
-PAIRS: dict[tuple[str, str], Callable[[Optional[array[float]], Parameters, int], Fused]] = {
+PAIRS: dict[tuple[str, str], FusionRule] = {
     ("convolution", "batchnorm"): _batchnorm,
     ("convolution", "scale"): _scale,
     ("convolution", "bias"): _bias,

@@ -30,14 +30,14 @@ class Layout(NamedTuple):
     read_axis: int | None = None
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Number of weights that fill the shape."""
         return math.prod(self.shape)
 
     def channels(self, axis: int | None) -> Channels:
-        """The tensor seen as (outer, channels, inner) about an axis; None: as one channel."""
+        """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
         if axis is None:
-            return Channels(1, 1, self.count)
+            return Channels(1, 1, self.size)
         return Channels(math.prod(self.shape[:axis]), self.shape[axis], math.prod(self.shape[axis + 1 :]))
 
 
@@ -101,7 +101,7 @@ def inner_networks(layer: NeuralNetworkLayer) -> list[NeuralNetwork]:
 
 
 def _holders(parameters: Parameters) -> list[tuple[str, Parameters]]:
-    """The messages that hold a layer's tensors: its parameters, or each direction of an LSTM."""
+    """List the messages that hold a layer's tensors: its parameters, or each direction of an LSTM."""
     held = getattr(parameters, "weightParams", None)
     if held is None:
         return [("", parameters)]
@@ -121,7 +121,7 @@ def _matrix(outputs: str, inputs: str) -> Callable[[Parameters], Layout]:
 
 
 def _listed(field: str, read_rank: int = 3) -> Callable[[Parameters], Layout]:
-    """Layout of a constant whose shape the layer lists; of this rank, it may come with scales for each row."""
+    """Layout of a constant whose shape is listed; of this rank, it may come with a scale for each row."""
 
     def layout(parameters: Parameters) -> Layout:
         shape = tuple(getattr(parameters, field))

@@ -61,7 +61,9 @@ class AdvancedQuantizedLayerSelector(QuantizedLayerSelector):
     ) -> None:
         super().__init__()
         if isinstance(skip_layer_types, str):
-            raise ArgumentError("skip_layer_types must be a list of layer types, not one string", rule="SEL-4")
+            raise ArgumentError(
+                "skip_layer_types must be a list of layer types, not one string", rule="SEL-4"
+            )
         self.skip_layer_types = list(skip_layer_types)
         self.minimum_conv_kernel_channels = minimum_conv_kernel_channels
         self.minimum_conv_weight_count = minimum_conv_weight_count
@@ -139,7 +141,9 @@ class MatrixMultiplyLayerSelector(QuantizedLayerSelector):
             return layer_type in INNER_NETWORKS
         if weight_param == "bias":
             return True
-        inputs, outputs = (getattr(getattr(layer, layer_type), name) for name in MATRIX_MULTIPLIES[layer_type])
+        inputs, outputs = (
+            getattr(getattr(layer, layer_type), name) for name in MATRIX_MULTIPLIES[layer_type]
+        )
         return (
             inputs * outputs >= self.minimum_weight_count
             and _within(inputs, self.minimum_input_channels, self.maximum_input_channels)

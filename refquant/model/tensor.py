@@ -200,7 +200,7 @@ def _codes(params: WeightParams, layout: Layout) -> bytes:
     nbits = params.quantization.numberOfBits
     if not 1 <= nbits <= 8:
         raise TensorError(f"numberOfBits is {nbits}, not 1 to 8", rule="TEN-5")
-    return packing.unpack(params.rawValue, nbits, layout.count)
+    return packing.unpack(params.rawValue, nbits, layout.size)
 
 
 def _decode_linear(params: WeightParams, layout: Layout) -> array[float]:
@@ -263,9 +263,9 @@ def _store_codes(params: WeightParams, codes: Codes, nbits: int) -> None:
 
 def _check_count(count: int, layout: Layout) -> None:
     """Refuse weights that do not fill their shape. Rule: TEN-6."""
-    if count != layout.count:
+    if count != layout.size:
         shape = " x ".join(map(str, layout.shape)) or "()"
-        raise ShapeError(f"{count} values do not fill shape {shape} ({layout.count})", rule="TEN-6")
+        raise ShapeError(f"{count} values do not fill shape {shape} ({layout.size})", rule="TEN-6")
 
 
 def _warn_collapsed(site: Site, codes: Codes) -> None:

@@ -23,8 +23,8 @@ PIPELINES = {
 #: Model types without network weights -> what to use instead. Rule: FILE-3.
 INSTEAD = {
     "mlProgram": "an ML program keeps its weights elsewhere; compress it with coremltools.optimize.coreml",
-    "treeEnsembleClassifier": "a tree ensemble has no weights of layers; retrain it with fewer or smaller trees",
-    "treeEnsembleRegressor": "a tree ensemble has no weights of layers; retrain it with fewer or smaller trees",
+    "treeEnsembleClassifier": "a tree ensemble has no layers; train it anew with fewer or smaller trees",
+    "treeEnsembleRegressor": "a tree ensemble has no layers; train it anew with fewer or smaller trees",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def _pool(file: FileDescriptorProto) -> DescriptorPool:
     return pool
 
 
-@lru_cache(maxsize=None)
+@cache
 def standard_model() -> Any:
     """Give the class of `Model` by the format's own definition, with floats read as floats.
 

@@ -1,3 +1,4 @@
+from typing import Any as _Any
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -84,14 +85,14 @@ class ImageFeatureType(_message.Message):
         __slots__ = ("sizes",)
         SIZES_FIELD_NUMBER: _ClassVar[int]
         sizes: _containers.RepeatedCompositeFieldContainer[ImageFeatureType.ImageSize]
-        def __init__(self, sizes: _Optional[_Iterable[_Union[ImageFeatureType.ImageSize, _Mapping]]] = ...) -> None: ...
+        def __init__(self, sizes: _Optional[_Iterable[_Union[ImageFeatureType.ImageSize, _Mapping[str, _Any]]]] = ...) -> None: ...
     class ImageSizeRange(_message.Message):
         __slots__ = ("widthRange", "heightRange")
         WIDTHRANGE_FIELD_NUMBER: _ClassVar[int]
         HEIGHTRANGE_FIELD_NUMBER: _ClassVar[int]
         widthRange: SizeRange
         heightRange: SizeRange
-        def __init__(self, widthRange: _Optional[_Union[SizeRange, _Mapping]] = ..., heightRange: _Optional[_Union[SizeRange, _Mapping]] = ...) -> None: ...
+        def __init__(self, widthRange: _Optional[_Union[SizeRange, _Mapping[str, _Any]]] = ..., heightRange: _Optional[_Union[SizeRange, _Mapping[str, _Any]]] = ...) -> None: ...
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     ENUMERATEDSIZES_FIELD_NUMBER: _ClassVar[int]
@@ -102,7 +103,7 @@ class ImageFeatureType(_message.Message):
     enumeratedSizes: ImageFeatureType.EnumeratedImageSizes
     imageSizeRange: ImageFeatureType.ImageSizeRange
     colorSpace: ImageFeatureType.ColorSpace
-    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., enumeratedSizes: _Optional[_Union[ImageFeatureType.EnumeratedImageSizes, _Mapping]] = ..., imageSizeRange: _Optional[_Union[ImageFeatureType.ImageSizeRange, _Mapping]] = ..., colorSpace: _Optional[_Union[ImageFeatureType.ColorSpace, str]] = ...) -> None: ...
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., enumeratedSizes: _Optional[_Union[ImageFeatureType.EnumeratedImageSizes, _Mapping[str, _Any]]] = ..., imageSizeRange: _Optional[_Union[ImageFeatureType.ImageSizeRange, _Mapping[str, _Any]]] = ..., colorSpace: _Optional[_Union[ImageFeatureType.ColorSpace, str]] = ...) -> None: ...
 
 class ArrayFeatureType(_message.Message):
     __slots__ = ("shape", "dataType", "enumeratedShapes", "shapeRange", "intDefaultValue", "floatDefaultValue", "doubleDefaultValue")
@@ -129,12 +130,12 @@ class ArrayFeatureType(_message.Message):
         __slots__ = ("shapes",)
         SHAPES_FIELD_NUMBER: _ClassVar[int]
         shapes: _containers.RepeatedCompositeFieldContainer[ArrayFeatureType.Shape]
-        def __init__(self, shapes: _Optional[_Iterable[_Union[ArrayFeatureType.Shape, _Mapping]]] = ...) -> None: ...
+        def __init__(self, shapes: _Optional[_Iterable[_Union[ArrayFeatureType.Shape, _Mapping[str, _Any]]]] = ...) -> None: ...
     class ShapeRange(_message.Message):
         __slots__ = ("sizeRanges",)
         SIZERANGES_FIELD_NUMBER: _ClassVar[int]
         sizeRanges: _containers.RepeatedCompositeFieldContainer[SizeRange]
-        def __init__(self, sizeRanges: _Optional[_Iterable[_Union[SizeRange, _Mapping]]] = ...) -> None: ...
+        def __init__(self, sizeRanges: _Optional[_Iterable[_Union[SizeRange, _Mapping[str, _Any]]]] = ...) -> None: ...
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     DATATYPE_FIELD_NUMBER: _ClassVar[int]
     ENUMERATEDSHAPES_FIELD_NUMBER: _ClassVar[int]
@@ -149,7 +150,7 @@ class ArrayFeatureType(_message.Message):
     intDefaultValue: int
     floatDefaultValue: float
     doubleDefaultValue: float
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., dataType: _Optional[_Union[ArrayFeatureType.ArrayDataType, str]] = ..., enumeratedShapes: _Optional[_Union[ArrayFeatureType.EnumeratedShapes, _Mapping]] = ..., shapeRange: _Optional[_Union[ArrayFeatureType.ShapeRange, _Mapping]] = ..., intDefaultValue: _Optional[int] = ..., floatDefaultValue: _Optional[float] = ..., doubleDefaultValue: _Optional[float] = ...) -> None: ...
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., dataType: _Optional[_Union[ArrayFeatureType.ArrayDataType, str]] = ..., enumeratedShapes: _Optional[_Union[ArrayFeatureType.EnumeratedShapes, _Mapping[str, _Any]]] = ..., shapeRange: _Optional[_Union[ArrayFeatureType.ShapeRange, _Mapping[str, _Any]]] = ..., intDefaultValue: _Optional[int] = ..., floatDefaultValue: _Optional[float] = ..., doubleDefaultValue: _Optional[float] = ...) -> None: ...
 
 class DictionaryFeatureType(_message.Message):
     __slots__ = ("int64KeyType", "stringKeyType")
@@ -157,7 +158,7 @@ class DictionaryFeatureType(_message.Message):
     STRINGKEYTYPE_FIELD_NUMBER: _ClassVar[int]
     int64KeyType: Int64FeatureType
     stringKeyType: StringFeatureType
-    def __init__(self, int64KeyType: _Optional[_Union[Int64FeatureType, _Mapping]] = ..., stringKeyType: _Optional[_Union[StringFeatureType, _Mapping]] = ...) -> None: ...
+    def __init__(self, int64KeyType: _Optional[_Union[Int64FeatureType, _Mapping[str, _Any]]] = ..., stringKeyType: _Optional[_Union[StringFeatureType, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class SequenceFeatureType(_message.Message):
     __slots__ = ("int64Type", "stringType", "sizeRange")
@@ -167,13 +168,13 @@ class SequenceFeatureType(_message.Message):
     int64Type: Int64FeatureType
     stringType: StringFeatureType
     sizeRange: SizeRange
-    def __init__(self, int64Type: _Optional[_Union[Int64FeatureType, _Mapping]] = ..., stringType: _Optional[_Union[StringFeatureType, _Mapping]] = ..., sizeRange: _Optional[_Union[SizeRange, _Mapping]] = ...) -> None: ...
+    def __init__(self, int64Type: _Optional[_Union[Int64FeatureType, _Mapping[str, _Any]]] = ..., stringType: _Optional[_Union[StringFeatureType, _Mapping[str, _Any]]] = ..., sizeRange: _Optional[_Union[SizeRange, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class StateFeatureType(_message.Message):
     __slots__ = ("arrayType",)
     ARRAYTYPE_FIELD_NUMBER: _ClassVar[int]
     arrayType: ArrayFeatureType
-    def __init__(self, arrayType: _Optional[_Union[ArrayFeatureType, _Mapping]] = ...) -> None: ...
+    def __init__(self, arrayType: _Optional[_Union[ArrayFeatureType, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class FeatureType(_message.Message):
     __slots__ = ("int64Type", "doubleType", "stringType", "imageType", "multiArrayType", "dictionaryType", "sequenceType", "stateType", "isOptional")
@@ -195,7 +196,7 @@ class FeatureType(_message.Message):
     sequenceType: SequenceFeatureType
     stateType: StateFeatureType
     isOptional: bool
-    def __init__(self, int64Type: _Optional[_Union[Int64FeatureType, _Mapping]] = ..., doubleType: _Optional[_Union[DoubleFeatureType, _Mapping]] = ..., stringType: _Optional[_Union[StringFeatureType, _Mapping]] = ..., imageType: _Optional[_Union[ImageFeatureType, _Mapping]] = ..., multiArrayType: _Optional[_Union[ArrayFeatureType, _Mapping]] = ..., dictionaryType: _Optional[_Union[DictionaryFeatureType, _Mapping]] = ..., sequenceType: _Optional[_Union[SequenceFeatureType, _Mapping]] = ..., stateType: _Optional[_Union[StateFeatureType, _Mapping]] = ..., isOptional: _Optional[bool] = ...) -> None: ...
+    def __init__(self, int64Type: _Optional[_Union[Int64FeatureType, _Mapping[str, _Any]]] = ..., doubleType: _Optional[_Union[DoubleFeatureType, _Mapping[str, _Any]]] = ..., stringType: _Optional[_Union[StringFeatureType, _Mapping[str, _Any]]] = ..., imageType: _Optional[_Union[ImageFeatureType, _Mapping[str, _Any]]] = ..., multiArrayType: _Optional[_Union[ArrayFeatureType, _Mapping[str, _Any]]] = ..., dictionaryType: _Optional[_Union[DictionaryFeatureType, _Mapping[str, _Any]]] = ..., sequenceType: _Optional[_Union[SequenceFeatureType, _Mapping[str, _Any]]] = ..., stateType: _Optional[_Union[StateFeatureType, _Mapping[str, _Any]]] = ..., isOptional: _Optional[bool] = ...) -> None: ...
 
 class StringToInt64Map(_message.Message):
     __slots__ = ("map",)
@@ -305,7 +306,7 @@ class PrecisionRecallCurve(_message.Message):
     precisionConfidenceThresholds: FloatVector
     recallValues: FloatVector
     recallConfidenceThresholds: FloatVector
-    def __init__(self, precisionValues: _Optional[_Union[FloatVector, _Mapping]] = ..., precisionConfidenceThresholds: _Optional[_Union[FloatVector, _Mapping]] = ..., recallValues: _Optional[_Union[FloatVector, _Mapping]] = ..., recallConfidenceThresholds: _Optional[_Union[FloatVector, _Mapping]] = ...) -> None: ...
+    def __init__(self, precisionValues: _Optional[_Union[FloatVector, _Mapping[str, _Any]]] = ..., precisionConfidenceThresholds: _Optional[_Union[FloatVector, _Mapping[str, _Any]]] = ..., recallValues: _Optional[_Union[FloatVector, _Mapping[str, _Any]]] = ..., recallConfidenceThresholds: _Optional[_Union[FloatVector, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Int64Parameter(_message.Message):
     __slots__ = ("defaultValue", "range", "set")
@@ -315,7 +316,7 @@ class Int64Parameter(_message.Message):
     defaultValue: int
     range: Int64Range
     set: Int64Set
-    def __init__(self, defaultValue: _Optional[int] = ..., range: _Optional[_Union[Int64Range, _Mapping]] = ..., set: _Optional[_Union[Int64Set, _Mapping]] = ...) -> None: ...
+    def __init__(self, defaultValue: _Optional[int] = ..., range: _Optional[_Union[Int64Range, _Mapping[str, _Any]]] = ..., set: _Optional[_Union[Int64Set, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class DoubleParameter(_message.Message):
     __slots__ = ("defaultValue", "range")
@@ -323,7 +324,7 @@ class DoubleParameter(_message.Message):
     RANGE_FIELD_NUMBER: _ClassVar[int]
     defaultValue: float
     range: DoubleRange
-    def __init__(self, defaultValue: _Optional[float] = ..., range: _Optional[_Union[DoubleRange, _Mapping]] = ...) -> None: ...
+    def __init__(self, defaultValue: _Optional[float] = ..., range: _Optional[_Union[DoubleRange, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class StringParameter(_message.Message):
     __slots__ = ("defaultValue",)
@@ -349,7 +350,7 @@ class NeuralNetwork(_message.Message):
     arrayInputShapeMapping: NeuralNetworkMultiArrayShapeMapping
     imageInputShapeMapping: NeuralNetworkImageShapeMapping
     updateParams: NetworkUpdateParameters
-    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping]] = ...) -> None: ...
+    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping[str, _Any]]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping[str, _Any]]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class NeuralNetworkImageScaler(_message.Message):
     __slots__ = ("channelScale", "blueBias", "greenBias", "redBias", "grayBias")
@@ -379,7 +380,7 @@ class NeuralNetworkPreprocessing(_message.Message):
     featureName: str
     scaler: NeuralNetworkImageScaler
     meanImage: NeuralNetworkMeanImage
-    def __init__(self, featureName: _Optional[str] = ..., scaler: _Optional[_Union[NeuralNetworkImageScaler, _Mapping]] = ..., meanImage: _Optional[_Union[NeuralNetworkMeanImage, _Mapping]] = ...) -> None: ...
+    def __init__(self, featureName: _Optional[str] = ..., scaler: _Optional[_Union[NeuralNetworkImageScaler, _Mapping[str, _Any]]] = ..., meanImage: _Optional[_Union[NeuralNetworkMeanImage, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ActivationReLU(_message.Message):
     __slots__ = ()
@@ -427,7 +428,7 @@ class ActivationPReLU(_message.Message):
     __slots__ = ("alpha",)
     ALPHA_FIELD_NUMBER: _ClassVar[int]
     alpha: WeightParams
-    def __init__(self, alpha: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, alpha: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ActivationELU(_message.Message):
     __slots__ = ("alpha",)
@@ -455,7 +456,7 @@ class ActivationParametricSoftplus(_message.Message):
     BETA_FIELD_NUMBER: _ClassVar[int]
     alpha: WeightParams
     beta: WeightParams
-    def __init__(self, alpha: _Optional[_Union[WeightParams, _Mapping]] = ..., beta: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, alpha: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., beta: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ActivationParams(_message.Message):
     __slots__ = ("linear", "ReLU", "leakyReLU", "thresholdedReLU", "PReLU", "tanh", "scaledTanh", "sigmoid", "sigmoidHard", "ELU", "softsign", "softplus", "parametricSoftplus")
@@ -485,7 +486,7 @@ class ActivationParams(_message.Message):
     softsign: ActivationSoftsign
     softplus: ActivationSoftplus
     parametricSoftplus: ActivationParametricSoftplus
-    def __init__(self, linear: _Optional[_Union[ActivationLinear, _Mapping]] = ..., ReLU: _Optional[_Union[ActivationReLU, _Mapping]] = ..., leakyReLU: _Optional[_Union[ActivationLeakyReLU, _Mapping]] = ..., thresholdedReLU: _Optional[_Union[ActivationThresholdedReLU, _Mapping]] = ..., PReLU: _Optional[_Union[ActivationPReLU, _Mapping]] = ..., tanh: _Optional[_Union[ActivationTanh, _Mapping]] = ..., scaledTanh: _Optional[_Union[ActivationScaledTanh, _Mapping]] = ..., sigmoid: _Optional[_Union[ActivationSigmoid, _Mapping]] = ..., sigmoidHard: _Optional[_Union[ActivationSigmoidHard, _Mapping]] = ..., ELU: _Optional[_Union[ActivationELU, _Mapping]] = ..., softsign: _Optional[_Union[ActivationSoftsign, _Mapping]] = ..., softplus: _Optional[_Union[ActivationSoftplus, _Mapping]] = ..., parametricSoftplus: _Optional[_Union[ActivationParametricSoftplus, _Mapping]] = ...) -> None: ...
+    def __init__(self, linear: _Optional[_Union[ActivationLinear, _Mapping[str, _Any]]] = ..., ReLU: _Optional[_Union[ActivationReLU, _Mapping[str, _Any]]] = ..., leakyReLU: _Optional[_Union[ActivationLeakyReLU, _Mapping[str, _Any]]] = ..., thresholdedReLU: _Optional[_Union[ActivationThresholdedReLU, _Mapping[str, _Any]]] = ..., PReLU: _Optional[_Union[ActivationPReLU, _Mapping[str, _Any]]] = ..., tanh: _Optional[_Union[ActivationTanh, _Mapping[str, _Any]]] = ..., scaledTanh: _Optional[_Union[ActivationScaledTanh, _Mapping[str, _Any]]] = ..., sigmoid: _Optional[_Union[ActivationSigmoid, _Mapping[str, _Any]]] = ..., sigmoidHard: _Optional[_Union[ActivationSigmoidHard, _Mapping[str, _Any]]] = ..., ELU: _Optional[_Union[ActivationELU, _Mapping[str, _Any]]] = ..., softsign: _Optional[_Union[ActivationSoftsign, _Mapping[str, _Any]]] = ..., softplus: _Optional[_Union[ActivationSoftplus, _Mapping[str, _Any]]] = ..., parametricSoftplus: _Optional[_Union[ActivationParametricSoftplus, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Tensor(_message.Message):
     __slots__ = ("rank", "dimValue")
@@ -825,7 +826,7 @@ class NeuralNetworkLayer(_message.Message):
     globalPooling3d: GlobalPooling3DLayerParams
     sliceBySize: SliceBySizeLayerParams
     convolution3d: Convolution3DLayerParams
-    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., inputTensor: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., outputTensor: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., isUpdatable: _Optional[bool] = ..., convolution: _Optional[_Union[ConvolutionLayerParams, _Mapping]] = ..., pooling: _Optional[_Union[PoolingLayerParams, _Mapping]] = ..., activation: _Optional[_Union[ActivationParams, _Mapping]] = ..., innerProduct: _Optional[_Union[InnerProductLayerParams, _Mapping]] = ..., embedding: _Optional[_Union[EmbeddingLayerParams, _Mapping]] = ..., batchnorm: _Optional[_Union[BatchnormLayerParams, _Mapping]] = ..., mvn: _Optional[_Union[MeanVarianceNormalizeLayerParams, _Mapping]] = ..., l2normalize: _Optional[_Union[L2NormalizeLayerParams, _Mapping]] = ..., softmax: _Optional[_Union[SoftmaxLayerParams, _Mapping]] = ..., lrn: _Optional[_Union[LRNLayerParams, _Mapping]] = ..., crop: _Optional[_Union[CropLayerParams, _Mapping]] = ..., padding: _Optional[_Union[PaddingLayerParams, _Mapping]] = ..., upsample: _Optional[_Union[UpsampleLayerParams, _Mapping]] = ..., resizeBilinear: _Optional[_Union[ResizeBilinearLayerParams, _Mapping]] = ..., cropResize: _Optional[_Union[CropResizeLayerParams, _Mapping]] = ..., unary: _Optional[_Union[UnaryFunctionLayerParams, _Mapping]] = ..., add: _Optional[_Union[AddLayerParams, _Mapping]] = ..., multiply: _Optional[_Union[MultiplyLayerParams, _Mapping]] = ..., average: _Optional[_Union[AverageLayerParams, _Mapping]] = ..., scale: _Optional[_Union[ScaleLayerParams, _Mapping]] = ..., bias: _Optional[_Union[BiasLayerParams, _Mapping]] = ..., max: _Optional[_Union[MaxLayerParams, _Mapping]] = ..., min: _Optional[_Union[MinLayerParams, _Mapping]] = ..., dot: _Optional[_Union[DotProductLayerParams, _Mapping]] = ..., reduce: _Optional[_Union[ReduceLayerParams, _Mapping]] = ..., loadConstant: _Optional[_Union[LoadConstantLayerParams, _Mapping]] = ..., reshape: _Optional[_Union[ReshapeLayerParams, _Mapping]] = ..., flatten: _Optional[_Union[FlattenLayerParams, _Mapping]] = ..., permute: _Optional[_Union[PermuteLayerParams, _Mapping]] = ..., concat: _Optional[_Union[ConcatLayerParams, _Mapping]] = ..., split: _Optional[_Union[SplitLayerParams, _Mapping]] = ..., sequenceRepeat: _Optional[_Union[SequenceRepeatLayerParams, _Mapping]] = ..., reorganizeData: _Optional[_Union[ReorganizeDataLayerParams, _Mapping]] = ..., slice: _Optional[_Union[SliceLayerParams, _Mapping]] = ..., simpleRecurrent: _Optional[_Union[SimpleRecurrentLayerParams, _Mapping]] = ..., gru: _Optional[_Union[GRULayerParams, _Mapping]] = ..., uniDirectionalLSTM: _Optional[_Union[UniDirectionalLSTMLayerParams, _Mapping]] = ..., biDirectionalLSTM: _Optional[_Union[BiDirectionalLSTMLayerParams, _Mapping]] = ..., custom: _Optional[_Union[CustomLayerParams, _Mapping]] = ..., copy: _Optional[_Union[CopyLayerParams, _Mapping]] = ..., branch: _Optional[_Union[BranchLayerParams, _Mapping]] = ..., loop: _Optional[_Union[LoopLayerParams, _Mapping]] = ..., loopBreak: _Optional[_Union[LoopBreakLayerParams, _Mapping]] = ..., loopContinue: _Optional[_Union[LoopContinueLayerParams, _Mapping]] = ..., rangeStatic: _Optional[_Union[RangeStaticLayerParams, _Mapping]] = ..., rangeDynamic: _Optional[_Union[RangeDynamicLayerParams, _Mapping]] = ..., clip: _Optional[_Union[ClipLayerParams, _Mapping]] = ..., ceil: _Optional[_Union[CeilLayerParams, _Mapping]] = ..., floor: _Optional[_Union[FloorLayerParams, _Mapping]] = ..., sign: _Optional[_Union[SignLayerParams, _Mapping]] = ..., round: _Optional[_Union[RoundLayerParams, _Mapping]] = ..., exp2: _Optional[_Union[Exp2LayerParams, _Mapping]] = ..., sin: _Optional[_Union[SinLayerParams, _Mapping]] = ..., cos: _Optional[_Union[CosLayerParams, _Mapping]] = ..., tan: _Optional[_Union[TanLayerParams, _Mapping]] = ..., asin: _Optional[_Union[AsinLayerParams, _Mapping]] = ..., acos: _Optional[_Union[AcosLayerParams, _Mapping]] = ..., atan: _Optional[_Union[AtanLayerParams, _Mapping]] = ..., sinh: _Optional[_Union[SinhLayerParams, _Mapping]] = ..., cosh: _Optional[_Union[CoshLayerParams, _Mapping]] = ..., tanh: _Optional[_Union[TanhLayerParams, _Mapping]] = ..., asinh: _Optional[_Union[AsinhLayerParams, _Mapping]] = ..., acosh: _Optional[_Union[AcoshLayerParams, _Mapping]] = ..., atanh: _Optional[_Union[AtanhLayerParams, _Mapping]] = ..., erf: _Optional[_Union[ErfLayerParams, _Mapping]] = ..., gelu: _Optional[_Union[GeluLayerParams, _Mapping]] = ..., equal: _Optional[_Union[EqualLayerParams, _Mapping]] = ..., notEqual: _Optional[_Union[NotEqualLayerParams, _Mapping]] = ..., lessThan: _Optional[_Union[LessThanLayerParams, _Mapping]] = ..., lessEqual: _Optional[_Union[LessEqualLayerParams, _Mapping]] = ..., greaterThan: _Optional[_Union[GreaterThanLayerParams, _Mapping]] = ..., greaterEqual: _Optional[_Union[GreaterEqualLayerParams, _Mapping]] = ..., logicalOr: _Optional[_Union[LogicalOrLayerParams, _Mapping]] = ..., logicalXor: _Optional[_Union[LogicalXorLayerParams, _Mapping]] = ..., logicalNot: _Optional[_Union[LogicalNotLayerParams, _Mapping]] = ..., logicalAnd: _Optional[_Union[LogicalAndLayerParams, _Mapping]] = ..., modBroadcastable: _Optional[_Union[ModBroadcastableLayerParams, _Mapping]] = ..., minBroadcastable: _Optional[_Union[MinBroadcastableLayerParams, _Mapping]] = ..., maxBroadcastable: _Optional[_Union[MaxBroadcastableLayerParams, _Mapping]] = ..., addBroadcastable: _Optional[_Union[AddBroadcastableLayerParams, _Mapping]] = ..., powBroadcastable: _Optional[_Union[PowBroadcastableLayerParams, _Mapping]] = ..., divideBroadcastable: _Optional[_Union[DivideBroadcastableLayerParams, _Mapping]] = ..., floorDivBroadcastable: _Optional[_Union[FloorDivBroadcastableLayerParams, _Mapping]] = ..., multiplyBroadcastable: _Optional[_Union[MultiplyBroadcastableLayerParams, _Mapping]] = ..., subtractBroadcastable: _Optional[_Union[SubtractBroadcastableLayerParams, _Mapping]] = ..., tile: _Optional[_Union[TileLayerParams, _Mapping]] = ..., stack: _Optional[_Union[StackLayerParams, _Mapping]] = ..., gather: _Optional[_Union[GatherLayerParams, _Mapping]] = ..., scatter: _Optional[_Union[ScatterLayerParams, _Mapping]] = ..., gatherND: _Optional[_Union[GatherNDLayerParams, _Mapping]] = ..., scatterND: _Optional[_Union[ScatterNDLayerParams, _Mapping]] = ..., softmaxND: _Optional[_Union[SoftmaxNDLayerParams, _Mapping]] = ..., gatherAlongAxis: _Optional[_Union[GatherAlongAxisLayerParams, _Mapping]] = ..., scatterAlongAxis: _Optional[_Union[ScatterAlongAxisLayerParams, _Mapping]] = ..., reverse: _Optional[_Union[ReverseLayerParams, _Mapping]] = ..., reverseSeq: _Optional[_Union[ReverseSeqLayerParams, _Mapping]] = ..., splitND: _Optional[_Union[SplitNDLayerParams, _Mapping]] = ..., concatND: _Optional[_Union[ConcatNDLayerParams, _Mapping]] = ..., transpose: _Optional[_Union[TransposeLayerParams, _Mapping]] = ..., sliceStatic: _Optional[_Union[SliceStaticLayerParams, _Mapping]] = ..., sliceDynamic: _Optional[_Union[SliceDynamicLayerParams, _Mapping]] = ..., slidingWindows: _Optional[_Union[SlidingWindowsLayerParams, _Mapping]] = ..., topK: _Optional[_Union[TopKLayerParams, _Mapping]] = ..., argMin: _Optional[_Union[ArgMinLayerParams, _Mapping]] = ..., argMax: _Optional[_Union[ArgMaxLayerParams, _Mapping]] = ..., embeddingND: _Optional[_Union[EmbeddingNDLayerParams, _Mapping]] = ..., batchedMatmul: _Optional[_Union[BatchedMatMulLayerParams, _Mapping]] = ..., getShape: _Optional[_Union[GetShapeLayerParams, _Mapping]] = ..., loadConstantND: _Optional[_Union[LoadConstantNDLayerParams, _Mapping]] = ..., fillLike: _Optional[_Union[FillLikeLayerParams, _Mapping]] = ..., fillStatic: _Optional[_Union[FillStaticLayerParams, _Mapping]] = ..., fillDynamic: _Optional[_Union[FillDynamicLayerParams, _Mapping]] = ..., broadcastToLike: _Optional[_Union[BroadcastToLikeLayerParams, _Mapping]] = ..., broadcastToStatic: _Optional[_Union[BroadcastToStaticLayerParams, _Mapping]] = ..., broadcastToDynamic: _Optional[_Union[BroadcastToDynamicLayerParams, _Mapping]] = ..., squeeze: _Optional[_Union[SqueezeLayerParams, _Mapping]] = ..., expandDims: _Optional[_Union[ExpandDimsLayerParams, _Mapping]] = ..., flattenTo2D: _Optional[_Union[FlattenTo2DLayerParams, _Mapping]] = ..., reshapeLike: _Optional[_Union[ReshapeLikeLayerParams, _Mapping]] = ..., reshapeStatic: _Optional[_Union[ReshapeStaticLayerParams, _Mapping]] = ..., reshapeDynamic: _Optional[_Union[ReshapeDynamicLayerParams, _Mapping]] = ..., rankPreservingReshape: _Optional[_Union[RankPreservingReshapeLayerParams, _Mapping]] = ..., constantPad: _Optional[_Union[ConstantPaddingLayerParams, _Mapping]] = ..., randomNormalLike: _Optional[_Union[RandomNormalLikeLayerParams, _Mapping]] = ..., randomNormalStatic: _Optional[_Union[RandomNormalStaticLayerParams, _Mapping]] = ..., randomNormalDynamic: _Optional[_Union[RandomNormalDynamicLayerParams, _Mapping]] = ..., randomUniformLike: _Optional[_Union[RandomUniformLikeLayerParams, _Mapping]] = ..., randomUniformStatic: _Optional[_Union[RandomUniformStaticLayerParams, _Mapping]] = ..., randomUniformDynamic: _Optional[_Union[RandomUniformDynamicLayerParams, _Mapping]] = ..., randomBernoulliLike: _Optional[_Union[RandomBernoulliLikeLayerParams, _Mapping]] = ..., randomBernoulliStatic: _Optional[_Union[RandomBernoulliStaticLayerParams, _Mapping]] = ..., randomBernoulliDynamic: _Optional[_Union[RandomBernoulliDynamicLayerParams, _Mapping]] = ..., categoricalDistribution: _Optional[_Union[CategoricalDistributionLayerParams, _Mapping]] = ..., reduceL1: _Optional[_Union[ReduceL1LayerParams, _Mapping]] = ..., reduceL2: _Optional[_Union[ReduceL2LayerParams, _Mapping]] = ..., reduceMax: _Optional[_Union[ReduceMaxLayerParams, _Mapping]] = ..., reduceMin: _Optional[_Union[ReduceMinLayerParams, _Mapping]] = ..., reduceSum: _Optional[_Union[ReduceSumLayerParams, _Mapping]] = ..., reduceProd: _Optional[_Union[ReduceProdLayerParams, _Mapping]] = ..., reduceMean: _Optional[_Union[ReduceMeanLayerParams, _Mapping]] = ..., reduceLogSum: _Optional[_Union[ReduceLogSumLayerParams, _Mapping]] = ..., reduceSumSquare: _Optional[_Union[ReduceSumSquareLayerParams, _Mapping]] = ..., reduceLogSumExp: _Optional[_Union[ReduceLogSumExpLayerParams, _Mapping]] = ..., whereNonZero: _Optional[_Union[WhereNonZeroLayerParams, _Mapping]] = ..., matrixBandPart: _Optional[_Union[MatrixBandPartLayerParams, _Mapping]] = ..., lowerTriangular: _Optional[_Union[LowerTriangularLayerParams, _Mapping]] = ..., upperTriangular: _Optional[_Union[UpperTriangularLayerParams, _Mapping]] = ..., whereBroadcastable: _Optional[_Union[WhereBroadcastableLayerParams, _Mapping]] = ..., layerNormalization: _Optional[_Union[LayerNormalizationLayerParams, _Mapping]] = ..., NonMaximumSuppression: _Optional[_Union[NonMaximumSuppressionLayerParams, _Mapping]] = ..., oneHot: _Optional[_Union[OneHotLayerParams, _Mapping]] = ..., cumSum: _Optional[_Union[CumSumLayerParams, _Mapping]] = ..., clampedReLU: _Optional[_Union[ClampedReLULayerParams, _Mapping]] = ..., argSort: _Optional[_Union[ArgSortLayerParams, _Mapping]] = ..., pooling3d: _Optional[_Union[Pooling3DLayerParams, _Mapping]] = ..., globalPooling3d: _Optional[_Union[GlobalPooling3DLayerParams, _Mapping]] = ..., sliceBySize: _Optional[_Union[SliceBySizeLayerParams, _Mapping]] = ..., convolution3d: _Optional[_Union[Convolution3DLayerParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., inputTensor: _Optional[_Iterable[_Union[Tensor, _Mapping[str, _Any]]]] = ..., outputTensor: _Optional[_Iterable[_Union[Tensor, _Mapping[str, _Any]]]] = ..., isUpdatable: _Optional[bool] = ..., convolution: _Optional[_Union[ConvolutionLayerParams, _Mapping[str, _Any]]] = ..., pooling: _Optional[_Union[PoolingLayerParams, _Mapping[str, _Any]]] = ..., activation: _Optional[_Union[ActivationParams, _Mapping[str, _Any]]] = ..., innerProduct: _Optional[_Union[InnerProductLayerParams, _Mapping[str, _Any]]] = ..., embedding: _Optional[_Union[EmbeddingLayerParams, _Mapping[str, _Any]]] = ..., batchnorm: _Optional[_Union[BatchnormLayerParams, _Mapping[str, _Any]]] = ..., mvn: _Optional[_Union[MeanVarianceNormalizeLayerParams, _Mapping[str, _Any]]] = ..., l2normalize: _Optional[_Union[L2NormalizeLayerParams, _Mapping[str, _Any]]] = ..., softmax: _Optional[_Union[SoftmaxLayerParams, _Mapping[str, _Any]]] = ..., lrn: _Optional[_Union[LRNLayerParams, _Mapping[str, _Any]]] = ..., crop: _Optional[_Union[CropLayerParams, _Mapping[str, _Any]]] = ..., padding: _Optional[_Union[PaddingLayerParams, _Mapping[str, _Any]]] = ..., upsample: _Optional[_Union[UpsampleLayerParams, _Mapping[str, _Any]]] = ..., resizeBilinear: _Optional[_Union[ResizeBilinearLayerParams, _Mapping[str, _Any]]] = ..., cropResize: _Optional[_Union[CropResizeLayerParams, _Mapping[str, _Any]]] = ..., unary: _Optional[_Union[UnaryFunctionLayerParams, _Mapping[str, _Any]]] = ..., add: _Optional[_Union[AddLayerParams, _Mapping[str, _Any]]] = ..., multiply: _Optional[_Union[MultiplyLayerParams, _Mapping[str, _Any]]] = ..., average: _Optional[_Union[AverageLayerParams, _Mapping[str, _Any]]] = ..., scale: _Optional[_Union[ScaleLayerParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[BiasLayerParams, _Mapping[str, _Any]]] = ..., max: _Optional[_Union[MaxLayerParams, _Mapping[str, _Any]]] = ..., min: _Optional[_Union[MinLayerParams, _Mapping[str, _Any]]] = ..., dot: _Optional[_Union[DotProductLayerParams, _Mapping[str, _Any]]] = ..., reduce: _Optional[_Union[ReduceLayerParams, _Mapping[str, _Any]]] = ..., loadConstant: _Optional[_Union[LoadConstantLayerParams, _Mapping[str, _Any]]] = ..., reshape: _Optional[_Union[ReshapeLayerParams, _Mapping[str, _Any]]] = ..., flatten: _Optional[_Union[FlattenLayerParams, _Mapping[str, _Any]]] = ..., permute: _Optional[_Union[PermuteLayerParams, _Mapping[str, _Any]]] = ..., concat: _Optional[_Union[ConcatLayerParams, _Mapping[str, _Any]]] = ..., split: _Optional[_Union[SplitLayerParams, _Mapping[str, _Any]]] = ..., sequenceRepeat: _Optional[_Union[SequenceRepeatLayerParams, _Mapping[str, _Any]]] = ..., reorganizeData: _Optional[_Union[ReorganizeDataLayerParams, _Mapping[str, _Any]]] = ..., slice: _Optional[_Union[SliceLayerParams, _Mapping[str, _Any]]] = ..., simpleRecurrent: _Optional[_Union[SimpleRecurrentLayerParams, _Mapping[str, _Any]]] = ..., gru: _Optional[_Union[GRULayerParams, _Mapping[str, _Any]]] = ..., uniDirectionalLSTM: _Optional[_Union[UniDirectionalLSTMLayerParams, _Mapping[str, _Any]]] = ..., biDirectionalLSTM: _Optional[_Union[BiDirectionalLSTMLayerParams, _Mapping[str, _Any]]] = ..., custom: _Optional[_Union[CustomLayerParams, _Mapping[str, _Any]]] = ..., copy: _Optional[_Union[CopyLayerParams, _Mapping[str, _Any]]] = ..., branch: _Optional[_Union[BranchLayerParams, _Mapping[str, _Any]]] = ..., loop: _Optional[_Union[LoopLayerParams, _Mapping[str, _Any]]] = ..., loopBreak: _Optional[_Union[LoopBreakLayerParams, _Mapping[str, _Any]]] = ..., loopContinue: _Optional[_Union[LoopContinueLayerParams, _Mapping[str, _Any]]] = ..., rangeStatic: _Optional[_Union[RangeStaticLayerParams, _Mapping[str, _Any]]] = ..., rangeDynamic: _Optional[_Union[RangeDynamicLayerParams, _Mapping[str, _Any]]] = ..., clip: _Optional[_Union[ClipLayerParams, _Mapping[str, _Any]]] = ..., ceil: _Optional[_Union[CeilLayerParams, _Mapping[str, _Any]]] = ..., floor: _Optional[_Union[FloorLayerParams, _Mapping[str, _Any]]] = ..., sign: _Optional[_Union[SignLayerParams, _Mapping[str, _Any]]] = ..., round: _Optional[_Union[RoundLayerParams, _Mapping[str, _Any]]] = ..., exp2: _Optional[_Union[Exp2LayerParams, _Mapping[str, _Any]]] = ..., sin: _Optional[_Union[SinLayerParams, _Mapping[str, _Any]]] = ..., cos: _Optional[_Union[CosLayerParams, _Mapping[str, _Any]]] = ..., tan: _Optional[_Union[TanLayerParams, _Mapping[str, _Any]]] = ..., asin: _Optional[_Union[AsinLayerParams, _Mapping[str, _Any]]] = ..., acos: _Optional[_Union[AcosLayerParams, _Mapping[str, _Any]]] = ..., atan: _Optional[_Union[AtanLayerParams, _Mapping[str, _Any]]] = ..., sinh: _Optional[_Union[SinhLayerParams, _Mapping[str, _Any]]] = ..., cosh: _Optional[_Union[CoshLayerParams, _Mapping[str, _Any]]] = ..., tanh: _Optional[_Union[TanhLayerParams, _Mapping[str, _Any]]] = ..., asinh: _Optional[_Union[AsinhLayerParams, _Mapping[str, _Any]]] = ..., acosh: _Optional[_Union[AcoshLayerParams, _Mapping[str, _Any]]] = ..., atanh: _Optional[_Union[AtanhLayerParams, _Mapping[str, _Any]]] = ..., erf: _Optional[_Union[ErfLayerParams, _Mapping[str, _Any]]] = ..., gelu: _Optional[_Union[GeluLayerParams, _Mapping[str, _Any]]] = ..., equal: _Optional[_Union[EqualLayerParams, _Mapping[str, _Any]]] = ..., notEqual: _Optional[_Union[NotEqualLayerParams, _Mapping[str, _Any]]] = ..., lessThan: _Optional[_Union[LessThanLayerParams, _Mapping[str, _Any]]] = ..., lessEqual: _Optional[_Union[LessEqualLayerParams, _Mapping[str, _Any]]] = ..., greaterThan: _Optional[_Union[GreaterThanLayerParams, _Mapping[str, _Any]]] = ..., greaterEqual: _Optional[_Union[GreaterEqualLayerParams, _Mapping[str, _Any]]] = ..., logicalOr: _Optional[_Union[LogicalOrLayerParams, _Mapping[str, _Any]]] = ..., logicalXor: _Optional[_Union[LogicalXorLayerParams, _Mapping[str, _Any]]] = ..., logicalNot: _Optional[_Union[LogicalNotLayerParams, _Mapping[str, _Any]]] = ..., logicalAnd: _Optional[_Union[LogicalAndLayerParams, _Mapping[str, _Any]]] = ..., modBroadcastable: _Optional[_Union[ModBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., minBroadcastable: _Optional[_Union[MinBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., maxBroadcastable: _Optional[_Union[MaxBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., addBroadcastable: _Optional[_Union[AddBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., powBroadcastable: _Optional[_Union[PowBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., divideBroadcastable: _Optional[_Union[DivideBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., floorDivBroadcastable: _Optional[_Union[FloorDivBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., multiplyBroadcastable: _Optional[_Union[MultiplyBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., subtractBroadcastable: _Optional[_Union[SubtractBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., tile: _Optional[_Union[TileLayerParams, _Mapping[str, _Any]]] = ..., stack: _Optional[_Union[StackLayerParams, _Mapping[str, _Any]]] = ..., gather: _Optional[_Union[GatherLayerParams, _Mapping[str, _Any]]] = ..., scatter: _Optional[_Union[ScatterLayerParams, _Mapping[str, _Any]]] = ..., gatherND: _Optional[_Union[GatherNDLayerParams, _Mapping[str, _Any]]] = ..., scatterND: _Optional[_Union[ScatterNDLayerParams, _Mapping[str, _Any]]] = ..., softmaxND: _Optional[_Union[SoftmaxNDLayerParams, _Mapping[str, _Any]]] = ..., gatherAlongAxis: _Optional[_Union[GatherAlongAxisLayerParams, _Mapping[str, _Any]]] = ..., scatterAlongAxis: _Optional[_Union[ScatterAlongAxisLayerParams, _Mapping[str, _Any]]] = ..., reverse: _Optional[_Union[ReverseLayerParams, _Mapping[str, _Any]]] = ..., reverseSeq: _Optional[_Union[ReverseSeqLayerParams, _Mapping[str, _Any]]] = ..., splitND: _Optional[_Union[SplitNDLayerParams, _Mapping[str, _Any]]] = ..., concatND: _Optional[_Union[ConcatNDLayerParams, _Mapping[str, _Any]]] = ..., transpose: _Optional[_Union[TransposeLayerParams, _Mapping[str, _Any]]] = ..., sliceStatic: _Optional[_Union[SliceStaticLayerParams, _Mapping[str, _Any]]] = ..., sliceDynamic: _Optional[_Union[SliceDynamicLayerParams, _Mapping[str, _Any]]] = ..., slidingWindows: _Optional[_Union[SlidingWindowsLayerParams, _Mapping[str, _Any]]] = ..., topK: _Optional[_Union[TopKLayerParams, _Mapping[str, _Any]]] = ..., argMin: _Optional[_Union[ArgMinLayerParams, _Mapping[str, _Any]]] = ..., argMax: _Optional[_Union[ArgMaxLayerParams, _Mapping[str, _Any]]] = ..., embeddingND: _Optional[_Union[EmbeddingNDLayerParams, _Mapping[str, _Any]]] = ..., batchedMatmul: _Optional[_Union[BatchedMatMulLayerParams, _Mapping[str, _Any]]] = ..., getShape: _Optional[_Union[GetShapeLayerParams, _Mapping[str, _Any]]] = ..., loadConstantND: _Optional[_Union[LoadConstantNDLayerParams, _Mapping[str, _Any]]] = ..., fillLike: _Optional[_Union[FillLikeLayerParams, _Mapping[str, _Any]]] = ..., fillStatic: _Optional[_Union[FillStaticLayerParams, _Mapping[str, _Any]]] = ..., fillDynamic: _Optional[_Union[FillDynamicLayerParams, _Mapping[str, _Any]]] = ..., broadcastToLike: _Optional[_Union[BroadcastToLikeLayerParams, _Mapping[str, _Any]]] = ..., broadcastToStatic: _Optional[_Union[BroadcastToStaticLayerParams, _Mapping[str, _Any]]] = ..., broadcastToDynamic: _Optional[_Union[BroadcastToDynamicLayerParams, _Mapping[str, _Any]]] = ..., squeeze: _Optional[_Union[SqueezeLayerParams, _Mapping[str, _Any]]] = ..., expandDims: _Optional[_Union[ExpandDimsLayerParams, _Mapping[str, _Any]]] = ..., flattenTo2D: _Optional[_Union[FlattenTo2DLayerParams, _Mapping[str, _Any]]] = ..., reshapeLike: _Optional[_Union[ReshapeLikeLayerParams, _Mapping[str, _Any]]] = ..., reshapeStatic: _Optional[_Union[ReshapeStaticLayerParams, _Mapping[str, _Any]]] = ..., reshapeDynamic: _Optional[_Union[ReshapeDynamicLayerParams, _Mapping[str, _Any]]] = ..., rankPreservingReshape: _Optional[_Union[RankPreservingReshapeLayerParams, _Mapping[str, _Any]]] = ..., constantPad: _Optional[_Union[ConstantPaddingLayerParams, _Mapping[str, _Any]]] = ..., randomNormalLike: _Optional[_Union[RandomNormalLikeLayerParams, _Mapping[str, _Any]]] = ..., randomNormalStatic: _Optional[_Union[RandomNormalStaticLayerParams, _Mapping[str, _Any]]] = ..., randomNormalDynamic: _Optional[_Union[RandomNormalDynamicLayerParams, _Mapping[str, _Any]]] = ..., randomUniformLike: _Optional[_Union[RandomUniformLikeLayerParams, _Mapping[str, _Any]]] = ..., randomUniformStatic: _Optional[_Union[RandomUniformStaticLayerParams, _Mapping[str, _Any]]] = ..., randomUniformDynamic: _Optional[_Union[RandomUniformDynamicLayerParams, _Mapping[str, _Any]]] = ..., randomBernoulliLike: _Optional[_Union[RandomBernoulliLikeLayerParams, _Mapping[str, _Any]]] = ..., randomBernoulliStatic: _Optional[_Union[RandomBernoulliStaticLayerParams, _Mapping[str, _Any]]] = ..., randomBernoulliDynamic: _Optional[_Union[RandomBernoulliDynamicLayerParams, _Mapping[str, _Any]]] = ..., categoricalDistribution: _Optional[_Union[CategoricalDistributionLayerParams, _Mapping[str, _Any]]] = ..., reduceL1: _Optional[_Union[ReduceL1LayerParams, _Mapping[str, _Any]]] = ..., reduceL2: _Optional[_Union[ReduceL2LayerParams, _Mapping[str, _Any]]] = ..., reduceMax: _Optional[_Union[ReduceMaxLayerParams, _Mapping[str, _Any]]] = ..., reduceMin: _Optional[_Union[ReduceMinLayerParams, _Mapping[str, _Any]]] = ..., reduceSum: _Optional[_Union[ReduceSumLayerParams, _Mapping[str, _Any]]] = ..., reduceProd: _Optional[_Union[ReduceProdLayerParams, _Mapping[str, _Any]]] = ..., reduceMean: _Optional[_Union[ReduceMeanLayerParams, _Mapping[str, _Any]]] = ..., reduceLogSum: _Optional[_Union[ReduceLogSumLayerParams, _Mapping[str, _Any]]] = ..., reduceSumSquare: _Optional[_Union[ReduceSumSquareLayerParams, _Mapping[str, _Any]]] = ..., reduceLogSumExp: _Optional[_Union[ReduceLogSumExpLayerParams, _Mapping[str, _Any]]] = ..., whereNonZero: _Optional[_Union[WhereNonZeroLayerParams, _Mapping[str, _Any]]] = ..., matrixBandPart: _Optional[_Union[MatrixBandPartLayerParams, _Mapping[str, _Any]]] = ..., lowerTriangular: _Optional[_Union[LowerTriangularLayerParams, _Mapping[str, _Any]]] = ..., upperTriangular: _Optional[_Union[UpperTriangularLayerParams, _Mapping[str, _Any]]] = ..., whereBroadcastable: _Optional[_Union[WhereBroadcastableLayerParams, _Mapping[str, _Any]]] = ..., layerNormalization: _Optional[_Union[LayerNormalizationLayerParams, _Mapping[str, _Any]]] = ..., NonMaximumSuppression: _Optional[_Union[NonMaximumSuppressionLayerParams, _Mapping[str, _Any]]] = ..., oneHot: _Optional[_Union[OneHotLayerParams, _Mapping[str, _Any]]] = ..., cumSum: _Optional[_Union[CumSumLayerParams, _Mapping[str, _Any]]] = ..., clampedReLU: _Optional[_Union[ClampedReLULayerParams, _Mapping[str, _Any]]] = ..., argSort: _Optional[_Union[ArgSortLayerParams, _Mapping[str, _Any]]] = ..., pooling3d: _Optional[_Union[Pooling3DLayerParams, _Mapping[str, _Any]]] = ..., globalPooling3d: _Optional[_Union[GlobalPooling3DLayerParams, _Mapping[str, _Any]]] = ..., sliceBySize: _Optional[_Union[SliceBySizeLayerParams, _Mapping[str, _Any]]] = ..., convolution3d: _Optional[_Union[Convolution3DLayerParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class BranchLayerParams(_message.Message):
     __slots__ = ("ifBranch", "elseBranch")
@@ -833,7 +834,7 @@ class BranchLayerParams(_message.Message):
     ELSEBRANCH_FIELD_NUMBER: _ClassVar[int]
     ifBranch: NeuralNetwork
     elseBranch: NeuralNetwork
-    def __init__(self, ifBranch: _Optional[_Union[NeuralNetwork, _Mapping]] = ..., elseBranch: _Optional[_Union[NeuralNetwork, _Mapping]] = ...) -> None: ...
+    def __init__(self, ifBranch: _Optional[_Union[NeuralNetwork, _Mapping[str, _Any]]] = ..., elseBranch: _Optional[_Union[NeuralNetwork, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class LoopLayerParams(_message.Message):
     __slots__ = ("maxLoopIterations", "conditionVar", "conditionNetwork", "bodyNetwork")
@@ -845,7 +846,7 @@ class LoopLayerParams(_message.Message):
     conditionVar: str
     conditionNetwork: NeuralNetwork
     bodyNetwork: NeuralNetwork
-    def __init__(self, maxLoopIterations: _Optional[int] = ..., conditionVar: _Optional[str] = ..., conditionNetwork: _Optional[_Union[NeuralNetwork, _Mapping]] = ..., bodyNetwork: _Optional[_Union[NeuralNetwork, _Mapping]] = ...) -> None: ...
+    def __init__(self, maxLoopIterations: _Optional[int] = ..., conditionVar: _Optional[str] = ..., conditionNetwork: _Optional[_Union[NeuralNetwork, _Mapping[str, _Any]]] = ..., bodyNetwork: _Optional[_Union[NeuralNetwork, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class LoopBreakLayerParams(_message.Message):
     __slots__ = ()
@@ -922,13 +923,13 @@ class BorderAmounts(_message.Message):
         def __init__(self, startEdgeSize: _Optional[int] = ..., endEdgeSize: _Optional[int] = ...) -> None: ...
     BORDERAMOUNTS_FIELD_NUMBER: _ClassVar[int]
     borderAmounts: _containers.RepeatedCompositeFieldContainer[BorderAmounts.EdgeSizes]
-    def __init__(self, borderAmounts: _Optional[_Iterable[_Union[BorderAmounts.EdgeSizes, _Mapping]]] = ...) -> None: ...
+    def __init__(self, borderAmounts: _Optional[_Iterable[_Union[BorderAmounts.EdgeSizes, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class ValidPadding(_message.Message):
     __slots__ = ("paddingAmounts",)
     PADDINGAMOUNTS_FIELD_NUMBER: _ClassVar[int]
     paddingAmounts: BorderAmounts
-    def __init__(self, paddingAmounts: _Optional[_Union[BorderAmounts, _Mapping]] = ...) -> None: ...
+    def __init__(self, paddingAmounts: _Optional[_Union[BorderAmounts, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class SamePadding(_message.Message):
     __slots__ = ("asymmetryMode",)
@@ -990,7 +991,7 @@ class WeightParams(_message.Message):
     int8RawValue: bytes
     quantization: QuantizationParams
     isUpdatable: bool
-    def __init__(self, floatBytes: _Optional[_Iterable[bytes]] = ..., float16Value: _Optional[bytes] = ..., rawValue: _Optional[bytes] = ..., int8RawValue: _Optional[bytes] = ..., quantization: _Optional[_Union[QuantizationParams, _Mapping]] = ..., isUpdatable: _Optional[bool] = ...) -> None: ...
+    def __init__(self, floatBytes: _Optional[_Iterable[bytes]] = ..., float16Value: _Optional[bytes] = ..., rawValue: _Optional[bytes] = ..., int8RawValue: _Optional[bytes] = ..., quantization: _Optional[_Union[QuantizationParams, _Mapping[str, _Any]]] = ..., isUpdatable: _Optional[bool] = ...) -> None: ...
 
 class QuantizationParams(_message.Message):
     __slots__ = ("numberOfBits", "linearQuantization", "lookupTableQuantization")
@@ -1000,7 +1001,7 @@ class QuantizationParams(_message.Message):
     numberOfBits: int
     linearQuantization: LinearQuantizationParams
     lookupTableQuantization: LookUpTableQuantizationParams
-    def __init__(self, numberOfBits: _Optional[int] = ..., linearQuantization: _Optional[_Union[LinearQuantizationParams, _Mapping]] = ..., lookupTableQuantization: _Optional[_Union[LookUpTableQuantizationParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, numberOfBits: _Optional[int] = ..., linearQuantization: _Optional[_Union[LinearQuantizationParams, _Mapping[str, _Any]]] = ..., lookupTableQuantization: _Optional[_Union[LookUpTableQuantizationParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class LinearQuantizationParams(_message.Message):
     __slots__ = ("scale", "bias")
@@ -1044,7 +1045,7 @@ class ConvolutionLayerParams(_message.Message):
     weights: WeightParams
     bias: WeightParams
     outputShape: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, outputChannels: _Optional[int] = ..., kernelChannels: _Optional[int] = ..., nGroups: _Optional[int] = ..., kernelSize: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., dilationFactor: _Optional[_Iterable[int]] = ..., valid: _Optional[_Union[ValidPadding, _Mapping]] = ..., same: _Optional[_Union[SamePadding, _Mapping]] = ..., isDeconvolution: _Optional[bool] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ..., outputShape: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, outputChannels: _Optional[int] = ..., kernelChannels: _Optional[int] = ..., nGroups: _Optional[int] = ..., kernelSize: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., dilationFactor: _Optional[_Iterable[int]] = ..., valid: _Optional[_Union[ValidPadding, _Mapping[str, _Any]]] = ..., same: _Optional[_Union[SamePadding, _Mapping[str, _Any]]] = ..., isDeconvolution: _Optional[bool] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputShape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Convolution3DLayerParams(_message.Message):
     __slots__ = ("outputChannels", "inputChannels", "nGroups", "kernelDepth", "kernelHeight", "kernelWidth", "strideDepth", "strideHeight", "strideWidth", "dilationDepth", "dilationHeight", "dilationWidth", "hasBias", "weights", "bias", "paddingType", "customPaddingFront", "customPaddingBack", "customPaddingTop", "customPaddingBottom", "customPaddingLeft", "customPaddingRight", "isDeconvolution", "outputShape")
@@ -1104,7 +1105,7 @@ class Convolution3DLayerParams(_message.Message):
     customPaddingRight: int
     isDeconvolution: bool
     outputShape: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, outputChannels: _Optional[int] = ..., inputChannels: _Optional[int] = ..., nGroups: _Optional[int] = ..., kernelDepth: _Optional[int] = ..., kernelHeight: _Optional[int] = ..., kernelWidth: _Optional[int] = ..., strideDepth: _Optional[int] = ..., strideHeight: _Optional[int] = ..., strideWidth: _Optional[int] = ..., dilationDepth: _Optional[int] = ..., dilationHeight: _Optional[int] = ..., dilationWidth: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ..., paddingType: _Optional[_Union[Convolution3DLayerParams.PaddingType, str]] = ..., customPaddingFront: _Optional[int] = ..., customPaddingBack: _Optional[int] = ..., customPaddingTop: _Optional[int] = ..., customPaddingBottom: _Optional[int] = ..., customPaddingLeft: _Optional[int] = ..., customPaddingRight: _Optional[int] = ..., isDeconvolution: _Optional[bool] = ..., outputShape: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, outputChannels: _Optional[int] = ..., inputChannels: _Optional[int] = ..., nGroups: _Optional[int] = ..., kernelDepth: _Optional[int] = ..., kernelHeight: _Optional[int] = ..., kernelWidth: _Optional[int] = ..., strideDepth: _Optional[int] = ..., strideHeight: _Optional[int] = ..., strideWidth: _Optional[int] = ..., dilationDepth: _Optional[int] = ..., dilationHeight: _Optional[int] = ..., dilationWidth: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., paddingType: _Optional[_Union[Convolution3DLayerParams.PaddingType, str]] = ..., customPaddingFront: _Optional[int] = ..., customPaddingBack: _Optional[int] = ..., customPaddingTop: _Optional[int] = ..., customPaddingBottom: _Optional[int] = ..., customPaddingLeft: _Optional[int] = ..., customPaddingRight: _Optional[int] = ..., isDeconvolution: _Optional[bool] = ..., outputShape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class InnerProductLayerParams(_message.Message):
     __slots__ = ("inputChannels", "outputChannels", "hasBias", "weights", "bias", "int8DynamicQuantize")
@@ -1120,7 +1121,7 @@ class InnerProductLayerParams(_message.Message):
     weights: WeightParams
     bias: WeightParams
     int8DynamicQuantize: bool
-    def __init__(self, inputChannels: _Optional[int] = ..., outputChannels: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ..., int8DynamicQuantize: _Optional[bool] = ...) -> None: ...
+    def __init__(self, inputChannels: _Optional[int] = ..., outputChannels: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., int8DynamicQuantize: _Optional[bool] = ...) -> None: ...
 
 class EmbeddingLayerParams(_message.Message):
     __slots__ = ("inputDim", "outputChannels", "hasBias", "weights", "bias")
@@ -1134,7 +1135,7 @@ class EmbeddingLayerParams(_message.Message):
     hasBias: bool
     weights: WeightParams
     bias: WeightParams
-    def __init__(self, inputDim: _Optional[int] = ..., outputChannels: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, inputDim: _Optional[int] = ..., outputChannels: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class EmbeddingNDLayerParams(_message.Message):
     __slots__ = ("vocabSize", "embeddingSize", "hasBias", "weights", "bias")
@@ -1148,7 +1149,7 @@ class EmbeddingNDLayerParams(_message.Message):
     hasBias: bool
     weights: WeightParams
     bias: WeightParams
-    def __init__(self, vocabSize: _Optional[int] = ..., embeddingSize: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, vocabSize: _Optional[int] = ..., embeddingSize: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class BatchnormLayerParams(_message.Message):
     __slots__ = ("channels", "computeMeanVar", "instanceNormalization", "epsilon", "gamma", "beta", "mean", "variance")
@@ -1168,7 +1169,7 @@ class BatchnormLayerParams(_message.Message):
     beta: WeightParams
     mean: WeightParams
     variance: WeightParams
-    def __init__(self, channels: _Optional[int] = ..., computeMeanVar: _Optional[bool] = ..., instanceNormalization: _Optional[bool] = ..., epsilon: _Optional[float] = ..., gamma: _Optional[_Union[WeightParams, _Mapping]] = ..., beta: _Optional[_Union[WeightParams, _Mapping]] = ..., mean: _Optional[_Union[WeightParams, _Mapping]] = ..., variance: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, channels: _Optional[int] = ..., computeMeanVar: _Optional[bool] = ..., instanceNormalization: _Optional[bool] = ..., epsilon: _Optional[float] = ..., gamma: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., beta: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., mean: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., variance: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class PoolingLayerParams(_message.Message):
     __slots__ = ("type", "kernelSize", "stride", "valid", "same", "includeLastPixel", "avgPoolExcludePadding", "globalPooling")
@@ -1201,7 +1202,7 @@ class PoolingLayerParams(_message.Message):
     includeLastPixel: PoolingLayerParams.ValidCompletePadding
     avgPoolExcludePadding: bool
     globalPooling: bool
-    def __init__(self, type: _Optional[_Union[PoolingLayerParams.PoolingType, str]] = ..., kernelSize: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., valid: _Optional[_Union[ValidPadding, _Mapping]] = ..., same: _Optional[_Union[SamePadding, _Mapping]] = ..., includeLastPixel: _Optional[_Union[PoolingLayerParams.ValidCompletePadding, _Mapping]] = ..., avgPoolExcludePadding: _Optional[bool] = ..., globalPooling: _Optional[bool] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[PoolingLayerParams.PoolingType, str]] = ..., kernelSize: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., valid: _Optional[_Union[ValidPadding, _Mapping[str, _Any]]] = ..., same: _Optional[_Union[SamePadding, _Mapping[str, _Any]]] = ..., includeLastPixel: _Optional[_Union[PoolingLayerParams.ValidCompletePadding, _Mapping[str, _Any]]] = ..., avgPoolExcludePadding: _Optional[bool] = ..., globalPooling: _Optional[bool] = ...) -> None: ...
 
 class Pooling3DLayerParams(_message.Message):
     __slots__ = ("type", "kernelDepth", "kernelHeight", "kernelWidth", "strideDepth", "strideHeight", "strideWidth", "paddingType", "customPaddingFront", "customPaddingBack", "customPaddingTop", "customPaddingBottom", "customPaddingLeft", "customPaddingRight", "countExcludePadding")
@@ -1284,7 +1285,7 @@ class PaddingLayerParams(_message.Message):
     reflection: PaddingLayerParams.PaddingReflection
     replication: PaddingLayerParams.PaddingReplication
     paddingAmounts: BorderAmounts
-    def __init__(self, constant: _Optional[_Union[PaddingLayerParams.PaddingConstant, _Mapping]] = ..., reflection: _Optional[_Union[PaddingLayerParams.PaddingReflection, _Mapping]] = ..., replication: _Optional[_Union[PaddingLayerParams.PaddingReplication, _Mapping]] = ..., paddingAmounts: _Optional[_Union[BorderAmounts, _Mapping]] = ...) -> None: ...
+    def __init__(self, constant: _Optional[_Union[PaddingLayerParams.PaddingConstant, _Mapping[str, _Any]]] = ..., reflection: _Optional[_Union[PaddingLayerParams.PaddingReflection, _Mapping[str, _Any]]] = ..., replication: _Optional[_Union[PaddingLayerParams.PaddingReplication, _Mapping[str, _Any]]] = ..., paddingAmounts: _Optional[_Union[BorderAmounts, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ConcatLayerParams(_message.Message):
     __slots__ = ("sequenceConcat",)
@@ -1390,7 +1391,7 @@ class ResizeBilinearLayerParams(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     targetSize: _containers.RepeatedScalarFieldContainer[int]
     mode: SamplingMode
-    def __init__(self, targetSize: _Optional[_Iterable[int]] = ..., mode: _Optional[_Union[SamplingMode, _Mapping]] = ...) -> None: ...
+    def __init__(self, targetSize: _Optional[_Iterable[int]] = ..., mode: _Optional[_Union[SamplingMode, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CropResizeLayerParams(_message.Message):
     __slots__ = ("targetSize", "normalizedCoordinates", "mode", "boxIndicesMode", "spatialScale")
@@ -1404,7 +1405,7 @@ class CropResizeLayerParams(_message.Message):
     mode: SamplingMode
     boxIndicesMode: BoxCoordinatesMode
     spatialScale: float
-    def __init__(self, targetSize: _Optional[_Iterable[int]] = ..., normalizedCoordinates: _Optional[bool] = ..., mode: _Optional[_Union[SamplingMode, _Mapping]] = ..., boxIndicesMode: _Optional[_Union[BoxCoordinatesMode, _Mapping]] = ..., spatialScale: _Optional[float] = ...) -> None: ...
+    def __init__(self, targetSize: _Optional[_Iterable[int]] = ..., normalizedCoordinates: _Optional[bool] = ..., mode: _Optional[_Union[SamplingMode, _Mapping[str, _Any]]] = ..., boxIndicesMode: _Optional[_Union[BoxCoordinatesMode, _Mapping[str, _Any]]] = ..., spatialScale: _Optional[float] = ...) -> None: ...
 
 class BiasLayerParams(_message.Message):
     __slots__ = ("shape", "bias")
@@ -1412,7 +1413,7 @@ class BiasLayerParams(_message.Message):
     BIAS_FIELD_NUMBER: _ClassVar[int]
     shape: _containers.RepeatedScalarFieldContainer[int]
     bias: WeightParams
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ScaleLayerParams(_message.Message):
     __slots__ = ("shapeScale", "scale", "hasBias", "shapeBias", "bias")
@@ -1426,7 +1427,7 @@ class ScaleLayerParams(_message.Message):
     hasBias: bool
     shapeBias: _containers.RepeatedScalarFieldContainer[int]
     bias: WeightParams
-    def __init__(self, shapeScale: _Optional[_Iterable[int]] = ..., scale: _Optional[_Union[WeightParams, _Mapping]] = ..., hasBias: _Optional[bool] = ..., shapeBias: _Optional[_Iterable[int]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, shapeScale: _Optional[_Iterable[int]] = ..., scale: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., hasBias: _Optional[bool] = ..., shapeBias: _Optional[_Iterable[int]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class LoadConstantLayerParams(_message.Message):
     __slots__ = ("shape", "data")
@@ -1434,7 +1435,7 @@ class LoadConstantLayerParams(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     shape: _containers.RepeatedScalarFieldContainer[int]
     data: WeightParams
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., data: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., data: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class L2NormalizeLayerParams(_message.Message):
     __slots__ = ("epsilon",)
@@ -1560,7 +1561,7 @@ class CropLayerParams(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     cropAmounts: BorderAmounts
     offset: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, cropAmounts: _Optional[_Union[BorderAmounts, _Mapping]] = ..., offset: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, cropAmounts: _Optional[_Union[BorderAmounts, _Mapping[str, _Any]]] = ..., offset: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AverageLayerParams(_message.Message):
     __slots__ = ()
@@ -1616,7 +1617,7 @@ class SimpleRecurrentLayerParams(_message.Message):
     recursionMatrix: WeightParams
     biasVector: WeightParams
     reverseInput: bool
-    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activation: _Optional[_Union[ActivationParams, _Mapping]] = ..., sequenceOutput: _Optional[bool] = ..., hasBiasVector: _Optional[bool] = ..., weightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., recursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., biasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
+    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activation: _Optional[_Union[ActivationParams, _Mapping[str, _Any]]] = ..., sequenceOutput: _Optional[bool] = ..., hasBiasVector: _Optional[bool] = ..., weightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., recursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., biasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
 
 class GRULayerParams(_message.Message):
     __slots__ = ("inputVectorSize", "outputVectorSize", "activations", "sequenceOutput", "hasBiasVectors", "updateGateWeightMatrix", "resetGateWeightMatrix", "outputGateWeightMatrix", "updateGateRecursionMatrix", "resetGateRecursionMatrix", "outputGateRecursionMatrix", "updateGateBiasVector", "resetGateBiasVector", "outputGateBiasVector", "reverseInput")
@@ -1650,7 +1651,7 @@ class GRULayerParams(_message.Message):
     resetGateBiasVector: WeightParams
     outputGateBiasVector: WeightParams
     reverseInput: bool
-    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activations: _Optional[_Iterable[_Union[ActivationParams, _Mapping]]] = ..., sequenceOutput: _Optional[bool] = ..., hasBiasVectors: _Optional[bool] = ..., updateGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., resetGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., updateGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., resetGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., updateGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., resetGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
+    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activations: _Optional[_Iterable[_Union[ActivationParams, _Mapping[str, _Any]]]] = ..., sequenceOutput: _Optional[bool] = ..., hasBiasVectors: _Optional[bool] = ..., updateGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., resetGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., updateGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., resetGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., updateGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., resetGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
 
 class LSTMParams(_message.Message):
     __slots__ = ("sequenceOutput", "hasBiasVectors", "forgetBias", "hasPeepholeVectors", "coupledInputAndForgetGate", "cellClipThreshold")
@@ -1700,7 +1701,7 @@ class LSTMWeightParams(_message.Message):
     inputGatePeepholeVector: WeightParams
     forgetGatePeepholeVector: WeightParams
     outputGatePeepholeVector: WeightParams
-    def __init__(self, inputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., forgetGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., blockInputWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., inputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., forgetGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., blockInputRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping]] = ..., inputGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., forgetGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., blockInputBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGateBiasVector: _Optional[_Union[WeightParams, _Mapping]] = ..., inputGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping]] = ..., forgetGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping]] = ..., outputGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, inputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., forgetGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., blockInputWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateWeightMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., inputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., forgetGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., blockInputRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateRecursionMatrix: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., inputGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., forgetGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., blockInputBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGateBiasVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., inputGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., forgetGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., outputGatePeepholeVector: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class UniDirectionalLSTMLayerParams(_message.Message):
     __slots__ = ("inputVectorSize", "outputVectorSize", "activations", "params", "weightParams", "reverseInput")
@@ -1716,7 +1717,7 @@ class UniDirectionalLSTMLayerParams(_message.Message):
     params: LSTMParams
     weightParams: LSTMWeightParams
     reverseInput: bool
-    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activations: _Optional[_Iterable[_Union[ActivationParams, _Mapping]]] = ..., params: _Optional[_Union[LSTMParams, _Mapping]] = ..., weightParams: _Optional[_Union[LSTMWeightParams, _Mapping]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
+    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activations: _Optional[_Iterable[_Union[ActivationParams, _Mapping[str, _Any]]]] = ..., params: _Optional[_Union[LSTMParams, _Mapping[str, _Any]]] = ..., weightParams: _Optional[_Union[LSTMWeightParams, _Mapping[str, _Any]]] = ..., reverseInput: _Optional[bool] = ...) -> None: ...
 
 class BiDirectionalLSTMLayerParams(_message.Message):
     __slots__ = ("inputVectorSize", "outputVectorSize", "activationsForwardLSTM", "activationsBackwardLSTM", "params", "weightParams")
@@ -1732,7 +1733,7 @@ class BiDirectionalLSTMLayerParams(_message.Message):
     activationsBackwardLSTM: _containers.RepeatedCompositeFieldContainer[ActivationParams]
     params: LSTMParams
     weightParams: _containers.RepeatedCompositeFieldContainer[LSTMWeightParams]
-    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activationsForwardLSTM: _Optional[_Iterable[_Union[ActivationParams, _Mapping]]] = ..., activationsBackwardLSTM: _Optional[_Iterable[_Union[ActivationParams, _Mapping]]] = ..., params: _Optional[_Union[LSTMParams, _Mapping]] = ..., weightParams: _Optional[_Iterable[_Union[LSTMWeightParams, _Mapping]]] = ...) -> None: ...
+    def __init__(self, inputVectorSize: _Optional[int] = ..., outputVectorSize: _Optional[int] = ..., activationsForwardLSTM: _Optional[_Iterable[_Union[ActivationParams, _Mapping[str, _Any]]]] = ..., activationsBackwardLSTM: _Optional[_Iterable[_Union[ActivationParams, _Mapping[str, _Any]]]] = ..., params: _Optional[_Union[LSTMParams, _Mapping[str, _Any]]] = ..., weightParams: _Optional[_Iterable[_Union[LSTMWeightParams, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class CustomLayerParams(_message.Message):
     __slots__ = ("className", "weights", "parameters", "description")
@@ -1755,7 +1756,7 @@ class CustomLayerParams(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: CustomLayerParams.CustomLayerParamValue
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CustomLayerParams.CustomLayerParamValue, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CustomLayerParams.CustomLayerParamValue, _Mapping[str, _Any]]] = ...) -> None: ...
     CLASSNAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
@@ -1764,7 +1765,7 @@ class CustomLayerParams(_message.Message):
     weights: _containers.RepeatedCompositeFieldContainer[WeightParams]
     parameters: _containers.MessageMap[str, CustomLayerParams.CustomLayerParamValue]
     description: str
-    def __init__(self, className: _Optional[str] = ..., weights: _Optional[_Iterable[_Union[WeightParams, _Mapping]]] = ..., parameters: _Optional[_Mapping[str, CustomLayerParams.CustomLayerParamValue]] = ..., description: _Optional[str] = ...) -> None: ...
+    def __init__(self, className: _Optional[str] = ..., weights: _Optional[_Iterable[_Union[WeightParams, _Mapping[str, _Any]]]] = ..., parameters: _Optional[_Mapping[str, CustomLayerParams.CustomLayerParamValue]] = ..., description: _Optional[str] = ...) -> None: ...
 
 class TransposeLayerParams(_message.Message):
     __slots__ = ("axes",)
@@ -1790,7 +1791,7 @@ class BatchedMatMulLayerParams(_message.Message):
     weights: WeightParams
     bias: WeightParams
     int8DynamicQuantize: bool
-    def __init__(self, transposeA: _Optional[bool] = ..., transposeB: _Optional[bool] = ..., weightMatrixFirstDimension: _Optional[int] = ..., weightMatrixSecondDimension: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping]] = ..., bias: _Optional[_Union[WeightParams, _Mapping]] = ..., int8DynamicQuantize: _Optional[bool] = ...) -> None: ...
+    def __init__(self, transposeA: _Optional[bool] = ..., transposeB: _Optional[bool] = ..., weightMatrixFirstDimension: _Optional[int] = ..., weightMatrixSecondDimension: _Optional[int] = ..., hasBias: _Optional[bool] = ..., weights: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., bias: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., int8DynamicQuantize: _Optional[bool] = ...) -> None: ...
 
 class ConcatNDLayerParams(_message.Message):
     __slots__ = ("axis", "interleave")
@@ -1826,7 +1827,7 @@ class LoadConstantNDLayerParams(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     shape: _containers.RepeatedScalarFieldContainer[int]
     data: WeightParams
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., data: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., data: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class FillLikeLayerParams(_message.Message):
     __slots__ = ("value",)
@@ -2432,7 +2433,7 @@ class LayerNormalizationLayerParams(_message.Message):
     eps: float
     gamma: WeightParams
     beta: WeightParams
-    def __init__(self, normalizedShape: _Optional[_Iterable[int]] = ..., eps: _Optional[float] = ..., gamma: _Optional[_Union[WeightParams, _Mapping]] = ..., beta: _Optional[_Union[WeightParams, _Mapping]] = ...) -> None: ...
+    def __init__(self, normalizedShape: _Optional[_Iterable[int]] = ..., eps: _Optional[float] = ..., gamma: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ..., beta: _Optional[_Union[WeightParams, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class NonMaximumSuppressionLayerParams(_message.Message):
     __slots__ = ("iouThreshold", "scoreThreshold", "maxBoxes", "perClassSuppression")
@@ -2488,7 +2489,7 @@ class NeuralNetworkClassifier(_message.Message):
     stringClassLabels: StringVector
     int64ClassLabels: Int64Vector
     labelProbabilityLayerName: str
-    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping]] = ..., stringClassLabels: _Optional[_Union[StringVector, _Mapping]] = ..., int64ClassLabels: _Optional[_Union[Int64Vector, _Mapping]] = ..., labelProbabilityLayerName: _Optional[str] = ...) -> None: ...
+    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping[str, _Any]]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping[str, _Any]]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping[str, _Any]]] = ..., stringClassLabels: _Optional[_Union[StringVector, _Mapping[str, _Any]]] = ..., int64ClassLabels: _Optional[_Union[Int64Vector, _Mapping[str, _Any]]] = ..., labelProbabilityLayerName: _Optional[str] = ...) -> None: ...
 
 class OneHotLayerParams(_message.Message):
     __slots__ = ("oneHotVectorSize", "axis", "onValue", "offValue")
@@ -2524,7 +2525,7 @@ class NeuralNetworkRegressor(_message.Message):
     arrayInputShapeMapping: NeuralNetworkMultiArrayShapeMapping
     imageInputShapeMapping: NeuralNetworkImageShapeMapping
     updateParams: NetworkUpdateParameters
-    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping]] = ...) -> None: ...
+    def __init__(self, layers: _Optional[_Iterable[_Union[NeuralNetworkLayer, _Mapping[str, _Any]]]] = ..., preprocessing: _Optional[_Iterable[_Union[NeuralNetworkPreprocessing, _Mapping[str, _Any]]]] = ..., arrayInputShapeMapping: _Optional[_Union[NeuralNetworkMultiArrayShapeMapping, str]] = ..., imageInputShapeMapping: _Optional[_Union[NeuralNetworkImageShapeMapping, str]] = ..., updateParams: _Optional[_Union[NetworkUpdateParameters, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class NetworkUpdateParameters(_message.Message):
     __slots__ = ("lossLayers", "optimizer", "epochs", "shuffle", "seed")
@@ -2538,7 +2539,7 @@ class NetworkUpdateParameters(_message.Message):
     epochs: Int64Parameter
     shuffle: BoolParameter
     seed: Int64Parameter
-    def __init__(self, lossLayers: _Optional[_Iterable[_Union[LossLayer, _Mapping]]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., epochs: _Optional[_Union[Int64Parameter, _Mapping]] = ..., shuffle: _Optional[_Union[BoolParameter, _Mapping]] = ..., seed: _Optional[_Union[Int64Parameter, _Mapping]] = ...) -> None: ...
+    def __init__(self, lossLayers: _Optional[_Iterable[_Union[LossLayer, _Mapping[str, _Any]]]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping[str, _Any]]] = ..., epochs: _Optional[_Union[Int64Parameter, _Mapping[str, _Any]]] = ..., shuffle: _Optional[_Union[BoolParameter, _Mapping[str, _Any]]] = ..., seed: _Optional[_Union[Int64Parameter, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class LossLayer(_message.Message):
     __slots__ = ("name", "categoricalCrossEntropyLossLayer", "meanSquaredErrorLossLayer")
@@ -2548,7 +2549,7 @@ class LossLayer(_message.Message):
     name: str
     categoricalCrossEntropyLossLayer: CategoricalCrossEntropyLossLayer
     meanSquaredErrorLossLayer: MeanSquaredErrorLossLayer
-    def __init__(self, name: _Optional[str] = ..., categoricalCrossEntropyLossLayer: _Optional[_Union[CategoricalCrossEntropyLossLayer, _Mapping]] = ..., meanSquaredErrorLossLayer: _Optional[_Union[MeanSquaredErrorLossLayer, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., categoricalCrossEntropyLossLayer: _Optional[_Union[CategoricalCrossEntropyLossLayer, _Mapping[str, _Any]]] = ..., meanSquaredErrorLossLayer: _Optional[_Union[MeanSquaredErrorLossLayer, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CategoricalCrossEntropyLossLayer(_message.Message):
     __slots__ = ("input", "target")
@@ -2572,7 +2573,7 @@ class Optimizer(_message.Message):
     ADAMOPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     sgdOptimizer: SGDOptimizer
     adamOptimizer: AdamOptimizer
-    def __init__(self, sgdOptimizer: _Optional[_Union[SGDOptimizer, _Mapping]] = ..., adamOptimizer: _Optional[_Union[AdamOptimizer, _Mapping]] = ...) -> None: ...
+    def __init__(self, sgdOptimizer: _Optional[_Union[SGDOptimizer, _Mapping[str, _Any]]] = ..., adamOptimizer: _Optional[_Union[AdamOptimizer, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class SGDOptimizer(_message.Message):
     __slots__ = ("learningRate", "miniBatchSize", "momentum")
@@ -2582,7 +2583,7 @@ class SGDOptimizer(_message.Message):
     learningRate: DoubleParameter
     miniBatchSize: Int64Parameter
     momentum: DoubleParameter
-    def __init__(self, learningRate: _Optional[_Union[DoubleParameter, _Mapping]] = ..., miniBatchSize: _Optional[_Union[Int64Parameter, _Mapping]] = ..., momentum: _Optional[_Union[DoubleParameter, _Mapping]] = ...) -> None: ...
+    def __init__(self, learningRate: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ..., miniBatchSize: _Optional[_Union[Int64Parameter, _Mapping[str, _Any]]] = ..., momentum: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class AdamOptimizer(_message.Message):
     __slots__ = ("learningRate", "miniBatchSize", "beta1", "beta2", "eps")
@@ -2596,7 +2597,7 @@ class AdamOptimizer(_message.Message):
     beta1: DoubleParameter
     beta2: DoubleParameter
     eps: DoubleParameter
-    def __init__(self, learningRate: _Optional[_Union[DoubleParameter, _Mapping]] = ..., miniBatchSize: _Optional[_Union[Int64Parameter, _Mapping]] = ..., beta1: _Optional[_Union[DoubleParameter, _Mapping]] = ..., beta2: _Optional[_Union[DoubleParameter, _Mapping]] = ..., eps: _Optional[_Union[DoubleParameter, _Mapping]] = ...) -> None: ...
+    def __init__(self, learningRate: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ..., miniBatchSize: _Optional[_Union[Int64Parameter, _Mapping[str, _Any]]] = ..., beta1: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ..., beta2: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ..., eps: _Optional[_Union[DoubleParameter, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Pipeline(_message.Message):
     __slots__ = ("models", "names")
@@ -2604,19 +2605,19 @@ class Pipeline(_message.Message):
     NAMES_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[Model]
     names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping[str, _Any]]]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PipelineClassifier(_message.Message):
     __slots__ = ("pipeline",)
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     pipeline: Pipeline
-    def __init__(self, pipeline: _Optional[_Union[Pipeline, _Mapping]] = ...) -> None: ...
+    def __init__(self, pipeline: _Optional[_Union[Pipeline, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class PipelineRegressor(_message.Message):
     __slots__ = ("pipeline",)
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     pipeline: Pipeline
-    def __init__(self, pipeline: _Optional[_Union[Pipeline, _Mapping]] = ...) -> None: ...
+    def __init__(self, pipeline: _Optional[_Union[Pipeline, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class FeatureDescription(_message.Message):
     __slots__ = ("name", "shortDescription", "type")
@@ -2626,7 +2627,7 @@ class FeatureDescription(_message.Message):
     name: str
     shortDescription: str
     type: FeatureType
-    def __init__(self, name: _Optional[str] = ..., shortDescription: _Optional[str] = ..., type: _Optional[_Union[FeatureType, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., shortDescription: _Optional[str] = ..., type: _Optional[_Union[FeatureType, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Metadata(_message.Message):
     __slots__ = ("shortDescription", "versionString", "author", "license", "userDefined")
@@ -2663,7 +2664,7 @@ class FunctionDescription(_message.Message):
     state: _containers.RepeatedCompositeFieldContainer[FeatureDescription]
     predictedFeatureName: str
     predictedProbabilitiesName: str
-    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., predictedFeatureName: _Optional[str] = ..., predictedProbabilitiesName: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., output: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., state: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., predictedFeatureName: _Optional[str] = ..., predictedProbabilitiesName: _Optional[str] = ...) -> None: ...
 
 class ModelDescription(_message.Message):
     __slots__ = ("functions", "defaultFunctionName", "metadata", "input", "output", "state", "predictedFeatureName", "predictedProbabilitiesName", "trainingInput")
@@ -2685,7 +2686,7 @@ class ModelDescription(_message.Message):
     predictedFeatureName: str
     predictedProbabilitiesName: str
     trainingInput: _containers.RepeatedCompositeFieldContainer[FeatureDescription]
-    def __init__(self, functions: _Optional[_Iterable[_Union[FunctionDescription, _Mapping]]] = ..., defaultFunctionName: _Optional[str] = ..., metadata: _Optional[_Union[Metadata, _Mapping]] = ..., input: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., state: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ..., predictedFeatureName: _Optional[str] = ..., predictedProbabilitiesName: _Optional[str] = ..., trainingInput: _Optional[_Iterable[_Union[FeatureDescription, _Mapping]]] = ...) -> None: ...
+    def __init__(self, functions: _Optional[_Iterable[_Union[FunctionDescription, _Mapping[str, _Any]]]] = ..., defaultFunctionName: _Optional[str] = ..., metadata: _Optional[_Union[Metadata, _Mapping[str, _Any]]] = ..., input: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., output: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., state: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ..., predictedFeatureName: _Optional[str] = ..., predictedProbabilitiesName: _Optional[str] = ..., trainingInput: _Optional[_Iterable[_Union[FeatureDescription, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class SerializedModel(_message.Message):
     __slots__ = ("identifier", "model")
@@ -2777,7 +2778,7 @@ class Model(_message.Message):
     wordEmbedding: WordEmbedding
     audioFeaturePrint: AudioFeaturePrint
     serializedModel: SerializedModel
-    def __init__(self, specificationVersion: _Optional[int] = ..., description: _Optional[_Union[ModelDescription, _Mapping]] = ..., isUpdatable: _Optional[bool] = ..., pipelineClassifier: _Optional[_Union[PipelineClassifier, _Mapping]] = ..., pipelineRegressor: _Optional[_Union[PipelineRegressor, _Mapping]] = ..., pipeline: _Optional[_Union[Pipeline, _Mapping]] = ..., glmRegressor: _Optional[_Union[GLMRegressor, _Mapping]] = ..., supportVectorRegressor: _Optional[_Union[SupportVectorRegressor, _Mapping]] = ..., treeEnsembleRegressor: _Optional[_Union[TreeEnsembleRegressor, _Mapping]] = ..., neuralNetworkRegressor: _Optional[_Union[NeuralNetworkRegressor, _Mapping]] = ..., bayesianProbitRegressor: _Optional[_Union[BayesianProbitRegressor, _Mapping]] = ..., glmClassifier: _Optional[_Union[GLMClassifier, _Mapping]] = ..., supportVectorClassifier: _Optional[_Union[SupportVectorClassifier, _Mapping]] = ..., treeEnsembleClassifier: _Optional[_Union[TreeEnsembleClassifier, _Mapping]] = ..., neuralNetworkClassifier: _Optional[_Union[NeuralNetworkClassifier, _Mapping]] = ..., kNearestNeighborsClassifier: _Optional[_Union[KNearestNeighborsClassifier, _Mapping]] = ..., neuralNetwork: _Optional[_Union[NeuralNetwork, _Mapping]] = ..., itemSimilarityRecommender: _Optional[_Union[ItemSimilarityRecommender, _Mapping]] = ..., mlProgram: _Optional[_Union[Program, _Mapping]] = ..., customModel: _Optional[_Union[CustomModel, _Mapping]] = ..., linkedModel: _Optional[_Union[LinkedModel, _Mapping]] = ..., classConfidenceThresholding: _Optional[_Union[ClassConfidenceThresholding, _Mapping]] = ..., oneHotEncoder: _Optional[_Union[OneHotEncoder, _Mapping]] = ..., imputer: _Optional[_Union[Imputer, _Mapping]] = ..., featureVectorizer: _Optional[_Union[FeatureVectorizer, _Mapping]] = ..., dictVectorizer: _Optional[_Union[DictVectorizer, _Mapping]] = ..., scaler: _Optional[_Union[Scaler, _Mapping]] = ..., categoricalMapping: _Optional[_Union[CategoricalMapping, _Mapping]] = ..., normalizer: _Optional[_Union[Normalizer, _Mapping]] = ..., arrayFeatureExtractor: _Optional[_Union[ArrayFeatureExtractor, _Mapping]] = ..., nonMaximumSuppression: _Optional[_Union[NonMaximumSuppression, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., textClassifier: _Optional[_Union[TextClassifier, _Mapping]] = ..., wordTagger: _Optional[_Union[WordTagger, _Mapping]] = ..., visionFeaturePrint: _Optional[_Union[VisionFeaturePrint, _Mapping]] = ..., soundAnalysisPreprocessing: _Optional[_Union[SoundAnalysisPreprocessing, _Mapping]] = ..., gazetteer: _Optional[_Union[Gazetteer, _Mapping]] = ..., wordEmbedding: _Optional[_Union[WordEmbedding, _Mapping]] = ..., audioFeaturePrint: _Optional[_Union[AudioFeaturePrint, _Mapping]] = ..., serializedModel: _Optional[_Union[SerializedModel, _Mapping]] = ...) -> None: ...
+    def __init__(self, specificationVersion: _Optional[int] = ..., description: _Optional[_Union[ModelDescription, _Mapping[str, _Any]]] = ..., isUpdatable: _Optional[bool] = ..., pipelineClassifier: _Optional[_Union[PipelineClassifier, _Mapping[str, _Any]]] = ..., pipelineRegressor: _Optional[_Union[PipelineRegressor, _Mapping[str, _Any]]] = ..., pipeline: _Optional[_Union[Pipeline, _Mapping[str, _Any]]] = ..., glmRegressor: _Optional[_Union[GLMRegressor, _Mapping[str, _Any]]] = ..., supportVectorRegressor: _Optional[_Union[SupportVectorRegressor, _Mapping[str, _Any]]] = ..., treeEnsembleRegressor: _Optional[_Union[TreeEnsembleRegressor, _Mapping[str, _Any]]] = ..., neuralNetworkRegressor: _Optional[_Union[NeuralNetworkRegressor, _Mapping[str, _Any]]] = ..., bayesianProbitRegressor: _Optional[_Union[BayesianProbitRegressor, _Mapping[str, _Any]]] = ..., glmClassifier: _Optional[_Union[GLMClassifier, _Mapping[str, _Any]]] = ..., supportVectorClassifier: _Optional[_Union[SupportVectorClassifier, _Mapping[str, _Any]]] = ..., treeEnsembleClassifier: _Optional[_Union[TreeEnsembleClassifier, _Mapping[str, _Any]]] = ..., neuralNetworkClassifier: _Optional[_Union[NeuralNetworkClassifier, _Mapping[str, _Any]]] = ..., kNearestNeighborsClassifier: _Optional[_Union[KNearestNeighborsClassifier, _Mapping[str, _Any]]] = ..., neuralNetwork: _Optional[_Union[NeuralNetwork, _Mapping[str, _Any]]] = ..., itemSimilarityRecommender: _Optional[_Union[ItemSimilarityRecommender, _Mapping[str, _Any]]] = ..., mlProgram: _Optional[_Union[Program, _Mapping[str, _Any]]] = ..., customModel: _Optional[_Union[CustomModel, _Mapping[str, _Any]]] = ..., linkedModel: _Optional[_Union[LinkedModel, _Mapping[str, _Any]]] = ..., classConfidenceThresholding: _Optional[_Union[ClassConfidenceThresholding, _Mapping[str, _Any]]] = ..., oneHotEncoder: _Optional[_Union[OneHotEncoder, _Mapping[str, _Any]]] = ..., imputer: _Optional[_Union[Imputer, _Mapping[str, _Any]]] = ..., featureVectorizer: _Optional[_Union[FeatureVectorizer, _Mapping[str, _Any]]] = ..., dictVectorizer: _Optional[_Union[DictVectorizer, _Mapping[str, _Any]]] = ..., scaler: _Optional[_Union[Scaler, _Mapping[str, _Any]]] = ..., categoricalMapping: _Optional[_Union[CategoricalMapping, _Mapping[str, _Any]]] = ..., normalizer: _Optional[_Union[Normalizer, _Mapping[str, _Any]]] = ..., arrayFeatureExtractor: _Optional[_Union[ArrayFeatureExtractor, _Mapping[str, _Any]]] = ..., nonMaximumSuppression: _Optional[_Union[NonMaximumSuppression, _Mapping[str, _Any]]] = ..., identity: _Optional[_Union[Identity, _Mapping[str, _Any]]] = ..., textClassifier: _Optional[_Union[TextClassifier, _Mapping[str, _Any]]] = ..., wordTagger: _Optional[_Union[WordTagger, _Mapping[str, _Any]]] = ..., visionFeaturePrint: _Optional[_Union[VisionFeaturePrint, _Mapping[str, _Any]]] = ..., soundAnalysisPreprocessing: _Optional[_Union[SoundAnalysisPreprocessing, _Mapping[str, _Any]]] = ..., gazetteer: _Optional[_Union[Gazetteer, _Mapping[str, _Any]]] = ..., wordEmbedding: _Optional[_Union[WordEmbedding, _Mapping[str, _Any]]] = ..., audioFeaturePrint: _Optional[_Union[AudioFeaturePrint, _Mapping[str, _Any]]] = ..., serializedModel: _Optional[_Union[SerializedModel, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ArrayFeatureExtractor(_message.Message):
     __slots__ = ()

@@ -28,7 +28,8 @@ def definition() -> FileDescriptorProto: ...
 def with_floats_as_bytes(file: FileDescriptorProto) -> FileDescriptorProto: ...
 def standard_model() -> type[Model]: ...
 """
-IMPORT = "from google.protobuf.descriptor_pb2 import FileDescriptorProto\n"
+#: What the functions and the changed types need.
+IMPORT = "from typing import Any as _Any\nfrom google.protobuf.descriptor_pb2 import FileDescriptorProto\n"
 
 
 def protoc(*arguments: str) -> None:
@@ -48,6 +49,7 @@ def generate() -> dict[Path, bytes]:
         stub = Path(folder, "coreml_pb2.pyi").read_text()
         if stub.count(PAYLOAD) != 1:
             raise SystemExit("protoc wrote a stub without the float payload; has its form changed?")
+        stub = stub.replace("_Mapping]", "_Mapping[str, _Any]]")
         return {
             HERE / "coreml.binpb": standard.read_bytes(),
             HERE / "coreml.pyi": (IMPORT + stub.replace(PAYLOAD, PAYLOAD + PROPERTY) + FUNCTIONS).encode(),
@@ -62,8 +64,8 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         stale = [path.name for path, content in made.items() if path.read_bytes() != content]
         if stale:
-            print(f"stale: {', '.join(stale)}; run: python -m refquant.schema.generate", file=sys.stderr)
-        return 1 if stale else 0
+            raise SystemExit(f"stale: {', '.join(stale)}; run: python -m refquant.schema.generate")
+        return 0
     for path, content in made.items():
         path.write_bytes(content)
     return 0
