@@ -1,0 +1,38 @@
+"""The embedded sample: a small classifier of handwritten digits, and images that it was not trained on.
+
+Both were made by `python -m refquant.sample.train` from scikit-learn's bundled digits: 8 x 8 grey images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+
+#: Bytes of one image in digits.bin: 64 pixels, row by row, 0 (paper) to 16 (ink), then the digit, 0 to 9.
+RECORD = 65
+
+
+class Image(NamedTuple):
+    """A held-back image: 64 pixels of 0 to 16, row by row, and the digit that someone wrote."""
+
+    pixels: bytes
+    digit: int
+
+
+def model_path() -> Path:
+    """Give the path of the sample network, an .mlmodel file."""
+    return HERE / "digits.mlmodel"
+
+
+def model_bytes() -> bytes:
+    """Give the bytes of the sample network."""
+    return model_path().read_bytes()
+
+
+def images() -> list[Image]:
+    """Give the 200 held-back images. The network takes pixels divided by 16."""
+    data = (HERE / "digits.bin").read_bytes()
+    records = (data[start : start + RECORD] for start in range(0, len(data), RECORD))
+    return [Image(record[:-1], record[-1]) for record in records]
