@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -129,7 +129,7 @@ def parse(data: bytes) -> Model:
         raise FileError(f"{len(data):,} bytes are more than a protobuf message can have")
     try:
         model = Model.FromString(data)
-        if any(_has_unpacked_floats(params) for params in weights_within(model)):
+        if any(_has_unpacked_floats(params) for _, params in weights_within(model)):
             packed = standard_model().FromString(data).SerializeToString()
             model = Model.FromString(packed)
     except DecodeError:
@@ -139,15 +139,21 @@ def parse(data: bytes) -> Model:
     return model
 
 
-def weights_within(message: Message) -> Iterator[WeightParams]:
-    """Give every weight tensor anywhere in a message, whether quantization covers it or not."""
+def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, WeightParams]]:
+    """Give every weight tensor in a message, covered by quantization or not, with its path of field names."""
     if isinstance(message, WeightParams):
-        yield message
+        yield path, message
         return
     for field, value in message.ListFields():
         if field.message_type is not None and _may_hold_weights(field.message_type.full_name):
-            for inner in [value] if isinstance(value, Message) else value:
-                yield from weights_within(inner)
+            here = f"{path}.{field.name}".lstrip(".")
+            parts = [(here, value)] if isinstance(value, Message) else _numbered(here, value)
+            for part_path, part in parts:
+                yield from weights_within(part, part_path)
+
+
+def _numbered(path: str, values: Iterable[Message]) -> list[tuple[str, Message]]:
+    return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
 
 
 @cache

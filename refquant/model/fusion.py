@@ -150,7 +150,7 @@ class Target(NamedTuple):
 #: A factor and a bias for each channel; None: leave the weights, or the bias, as they are.
 Fused = tuple[Optional[Vector], Optional[Vector]]
 
-#: How a producer takes up a consumer: from its old bias, the consumer's parameters and the number of channels.
+#: How a producer takes up a consumer: from its old bias, the consumer's parameters, the channels' number.
 FusionRule = Callable[["array[float] | None", Parameters, int], Fused]
 
 

@@ -8,13 +8,20 @@ differently from one machine to the next: a new run gives a network as good, not
 from __future__ import annotations
 
 import sys
+from array import array
 from typing import Any
 
 from refquant.model.file import save
 from refquant.model.layers import sites
 from refquant.model.tensor import decode, store_float32
 from refquant.sample import HERE, model_path
-from refquant.schema.coreml import Model, NeuralNetworkLayer
+from refquant.schema.coreml import (
+    ArrayFeatureType,
+    FlattenLayerParams,
+    Model,
+    NeuralNetworkLayer,
+    PoolingLayerParams,
+)
 
 #: Images held back from training, the last of the data set.
 HELD_BACK = 200
@@ -111,7 +118,9 @@ class Network:
         d = np.einsum("ok,nop->nkp", p["conv_2"], d).reshape(n, 16, 9, 64)
         d = uncolumns(d, 8, 8, np).reshape(n, 16, 64) * (r2 > 0)
         g["depthwise"], g["depthwise_bias"] = np.einsum("ncp,nckp->ck", d, c2), d.sum((0, 2))
-        d = uncolumns(p["depthwise"][None, :, :, None] * d[:, :, None], 8, 8, np).reshape(n, 16, 64) * (r1 > 0)
+        d = uncolumns(p["depthwise"][None, :, :, None] * d[:, :, None], 8, 8, np).reshape(n, 16, 64) * (
+            r1 > 0
+        )
         g["gamma"], g["beta"] = (d * unit).sum((0, 2)), d.sum((0, 2))
         d = d * p["gamma"][:, None]
         centred = d - d.mean((0, 2))[:, None] - unit * (d * unit).mean((0, 2))[:, None]
@@ -133,14 +142,14 @@ class Network:
                 for name, slope in self.gradients(x[chosen], digits[chosen]).items():
                     first[name] += 0.1 * (slope - first[name])
                     second[name] += 0.001 * (slope**2 - second[name])
-                    move = (first[name] / (1 - 0.9**step)) / (np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8)
+                    move = (first[name] / (1 - 0.9**step)) / (
+                        np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8
+                    )
                     self.parameters[name] -= rate * move
 
 
 def build(network: Network) -> Model:
     """Make the Core ML model of a trained network."""
-    from array import array
-
     model = Model(specificationVersion=1)
     description = model.description
     description.metadata.shortDescription = "Reads a handwritten digit from an 8 x 8 grey image."
@@ -149,7 +158,7 @@ def build(network: Network) -> Model:
     description.metadata.versionString = "1"
     image = description.input.add(name="image", shortDescription="Ink from 0 to 1: channel, row, column.")
     image.type.multiArrayType.shape.extend([1, 8, 8])
-    image.type.multiArrayType.dataType = 65568  # FLOAT32
+    image.type.multiArrayType.dataType = ArrayFeatureType.FLOAT32
     label = description.output.add(name="digit", shortDescription="The most likely digit.")
     label.type.stringType.SetInParent()
     shares = description.output.add(name="probabilities", shortDescription="How likely each digit is.")
@@ -209,11 +218,11 @@ def build(network: Network) -> Model:
     convolution("conv_2", 16, 1, "conv_2_bias")
     relu("relu_3")
     pool = add("pool").pooling
-    pool.type = 0  # MAX
+    pool.type = PoolingLayerParams.MAX
     pool.kernelSize.extend([2, 2])
     pool.stride.extend([2, 2])
     pool.valid.SetInParent()
-    add("flatten").flatten.mode = 0  # CHANNEL_FIRST
+    add("flatten").flatten.mode = FlattenLayerParams.CHANNEL_FIRST
     dense("dense_1")
     relu("relu_4")
     dense("dense_2")
