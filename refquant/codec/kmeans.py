@@ -82,7 +82,10 @@ def inertia(weights: array[float], codes: bytes, table: array[float]) -> float:
 
 def assign(weights: array[float], table: array[float]) -> bytes:
     """Code each weight as its nearest entry of an ascending table, the lower of two. Rule: KM-2."""
-    return bytes(map(partial(bisect_left, [_halfway(a, b) for a, b in zip(table, table[1:])]), weights))
+    entries = sorted(set(table))
+    bounds = [_halfway(a, b) for a, b in zip(entries, entries[1:])]
+    nearest = bytes(map(partial(bisect_left, bounds), weights))
+    return nearest.translate(bytes(map(table.index, entries)).ljust(256))
 
 
 def _halfway(a: float, b: float) -> float:

@@ -1,0 +1,39 @@
+"""The view of a tensor by its channels, on which chapters 4 and 5 rest."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refquant.codec.channels import Channels, join, split
+from tests.hard import weights
+from tests.oracle.codec import channel_of
+
+shapes = st.builds(Channels, st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+
+
+class TestSplit:
+    """LIN-6: There MUST be one scale and one bias a channel, in channel order."""
+
+    @given(shapes)
+    def test_each_weight_goes_to_its_channel(self, channels: Channels) -> None:
+        size = channels.outer * channels.count * channels.inner
+        expected = [
+            [i for i in range(size) if channel_of(i, *channels) == channel]
+            for channel in range(channels.count)
+        ]
+        assert [list(part) for part in split(bytes(range(size)), channels)] == expected
+        assert [list(part) for part in split(weights(list(range(size))), channels)] == expected
+
+    @given(shapes)
+    def test_join_is_the_inverse(self, channels: Channels) -> None:
+        size = channels.outer * channels.count * channels.inner
+        assert join(split(bytes(range(size)), channels), channels) == bytes(range(size))
+        floats = weights([i / 3 for i in range(size)])
+        assert join(split(floats, channels), channels) == floats
+
+    def test_nothing(self) -> None:
+        assert list(split(b"", Channels(1, 3, 0))) == []
+        with pytest.raises(ValueError, match="no channels"):
+            join([], Channels(1, 0, 1))
