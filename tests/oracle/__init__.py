@@ -1,6 +1,12 @@
-"""A second implementation of the specification's arithmetic, in exact rationals: slow, plain, independent.
+"""A second implementation of the specification's arithmetic: slow, plain, and sharing no code with refquant.
 
-It imports nothing of refquant. Every operation that the specification rounds is a `Fraction` operation
-followed by an explicit rounding (`rounding.py`), and every loop is the definition: no tables, no tricks.
-Weights are lists of Python floats, each exactly a binary32 number; codes are lists of ints.
+Every number is an exact rational (`fractions.Fraction`); every operation that the specification rounds is
+an exact operation followed by an explicit rounding (`rounding.py`, `binary64.py`). No rounding is left to
+the machine, and every loop is the definition.
+
+A module a chapter, with the chapter's name: `packing`, `half`, `linear`, `symmetric`, `lut`, `kmeans`,
+`dequantization`, `int8`, `fusion`. They take and return plain data: weights, scales, biases and table
+entries as lists of floats (each exactly a binary32 number), codes as lists of ints, packed codes as bytes.
+What a rule says MUST be refused raises `Refused`, which names the rule. What the specification does not
+speak of (a stored number too great for binary32) raises `OverflowError`.
 """

@@ -1,0 +1,105 @@
+"""Chapter 7: k-means, judged by properties; and the best clustering there is, for small tensors.
+
+The table that is judged is the stored one, so "the least possible" inertia is here the least that a table
+of binary32 numbers can have.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tests.oracle.rounding import round_binary32
+
+#: Rule KM-4: how far above the least possible the inertia should at most be.
+TOLERANCE = Fraction(1, 1000)
+
+
+def inertia(weights: list[float], codes: list[int], table: list[float]) -> Fraction:
+    """Give the sum of squared errors over the tensor, exactly."""
+    return sum(
+        ((Fraction(w) - Fraction(table[code])) ** 2 for w, code in zip(weights, codes)),
+        Fraction(0),
+    )
+
+
+def nearest(weight: float, table: list[float]) -> int:
+    """KM-2: the number of the nearest entry; of several equally near, the lowest."""
+    distances = [abs(Fraction(weight) - Fraction(entry)) for entry in table]
+    return distances.index(min(distances))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A clustering with the least possible inertia (there may be others)."""
+
+    inertia: Fraction
+    #: The entries in use, ascending: binary32 numbers.
+    entries: list[float]
+
+
+def optimum(weights: list[float], size: int) -> Optimum:
+    """Find a best table of at most `size` entries, by dynamic programming over the distinct weights.
+
+    Clusters of a best clustering are runs of neighbours among the sorted distinct weights, since each weight
+    goes to its nearest entry. So the best way to cut the first `stop` distinct weights into `k` runs is the
+    best way to cut the first `start` into `k - 1`, and one run from there, for the best `start`. The squared
+    errors of a run grow with the distance of its entry from its mean, so its best entry is the binary32
+    number nearest to the mean. Quadratic in the number of distinct weights, times `size`.
+    """
+    exact = [Fraction(w) for w in weights]
+    distinct = sorted(set(exact))
+    times = [exact.count(value) for value in distinct]
+
+    def run(start: int, stop: int) -> Optimum:
+        members = list(zip(distinct[start:stop], times[start:stop]))
+        mean = sum(t * v for v, t in members) / Fraction(sum(t for _, t in members))
+        entry = round_binary32(mean)
+        errors = sum((t * (v - entry) ** 2 for v, t in members), Fraction(0))
+        return Optimum(errors, [float(entry)])
+
+    count = len(distinct)
+    runs = {(start, stop): run(start, stop) for stop in range(1, count + 1) for start in range(stop)}
+    nothing = Optimum(Fraction(0), [])
+    best = [nothing, *(runs[0, stop] for stop in range(1, count + 1))]  # by `stop`, with one run
+    for _ in range(1, min(size, count)):
+        fewer, best = best, [nothing]
+        for stop in range(1, count + 1):
+            choices = [joined(fewer[start], runs[start, stop]) for start in range(stop)]
+            best.append(min(choices, key=lambda choice: choice.inertia))
+    return best[count]
+
+
+def joined(left: Optimum, right: Optimum) -> Optimum:
+    """Put two clusterings of different weights together."""
+    return Optimum(left.inertia + right.inertia, left.entries + right.entries)
+
+
+def broken_rules(weights: list[float], nbits: int, codes: list[int], table: list[float]) -> list[str]:
+    """Name the rules among LUT-1, LUT-5, KM-1 and KM-2 that codes and table break.
+
+    A table or codes of the wrong form (LUT-1, LUT-5) are not looked at further.
+    """
+    if len(table) != 2**nbits or not all(is_binary32(entry) for entry in table):
+        return ["LUT-1"]
+    if len(codes) != len(weights) or not all(0 <= code < 2**nbits for code in codes):
+        return ["LUT-5"]
+    broken = []
+    distinct, held = {Fraction(w) for w in weights}, {Fraction(entry) for entry in table}
+    if table != sorted(table) or (len(distinct) <= 2**nbits and not distinct <= held):
+        broken.append("KM-1")
+    if codes != [nearest(w, table) for w in weights]:
+        broken.append("KM-2")
+    return broken
+
+
+def is_binary32(x: float) -> bool:
+    """Tell whether a float is a finite binary32 number."""
+    return math.isfinite(x) and abs(x) < 2.0**128 and round_binary32(Fraction(x)) == Fraction(x)
+
+
+def is_near_optimum(weights: list[float], nbits: int, codes: list[int], table: list[float]) -> bool:
+    """KM-4: whether the inertia is within 0.1 % of the least possible. For small tensors."""
+    least = optimum(weights, 2**nbits).inertia
+    return inertia(weights, codes, table) <= least * (1 + TOLERANCE)
