@@ -10,7 +10,7 @@ from tests.oracle import int8 as dynamic
 from tests.oracle import linear as affine
 from tests.oracle import symmetric as mirrored
 from tests.oracle.rounding import round_binary16
-from tests.oracle.tensor import Channels
+from tests.oracle.tensor import Channels, owners
 
 pack = packing.pack
 
@@ -21,6 +21,11 @@ class Linear(NamedTuple):
     codes: list[int]
     scales: list[float]
     biases: list[float]
+
+
+def channel_of(index: int, outer: int, count: int, inner: int) -> int:
+    """See `tensor.owners`."""
+    return owners(Channels(outer, count, inner))[index]
 
 
 def linear(weights: list[float], nbits: int, outer: int, count: int, inner: int) -> Linear:

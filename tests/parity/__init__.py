@@ -1,0 +1,1 @@
+"""refquant beside coremltools, each in an interpreter of its own: run with `-m parity`."""

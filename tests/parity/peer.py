@@ -1,0 +1,78 @@
+"""Runs inside a peer's interpreter: quantizes with coremltools what it is told to, one JSON line at a time.
+
+A request has `model` and `output` (paths) and `settings`; the answer is `{"ok": true}` or the exception as
+`{"crash": "TypeError: ..."}`. Imports nothing of refquant. coremltools prints as it goes, so answers go to
+a copy of the original standard output.
+"""
+
+import json
+import os
+import sys
+
+def even_table(nbits, weights):
+    """Custom table and codes: even steps of a quarter around zero, the nearest lower one."""
+    half = 1 << (nbits - 1)
+    flat = weights.flatten().tolist() if hasattr(weights, "flatten") else list(weights)
+    codes = [min(max(int(w * 4 + half), 0), 2 * half - 1) for w in flat]
+    return [(i - half) / 4 for i in range(2 * half)], codes
+
+
+class Holder:
+    """What quantize_weights asks of a model: its specification and its compute unit."""
+
+    compute_unit = None
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def get_spec(self):
+        return self.spec
+
+
+def run(request, coremltools, utils):
+    """Quantize one model and write the result."""
+    with open(request["model"], "rb") as file:
+        spec = coremltools.proto.Model_pb2.Model.FromString(file.read())
+    settings = dict(request["settings"])
+    selector = settings.pop("selector", None)
+    if selector:
+        settings["selector"] = getattr(utils, selector["name"])(**selector["arguments"])
+    if settings.pop("int8", False):
+        result = utils.activate_int8_int8_matrix_multiplications(spec, **settings)
+    else:
+        if settings.get("quantization_mode") == "custom_lut":
+            import numpy
+
+            def function(nbits, weights):
+                table, codes = even_table(nbits, weights)
+                return numpy.array(table), numpy.array(codes)
+
+            settings["lut_function"] = function
+        result = utils.quantize_weights(Holder(spec), **settings)
+    with open(request["output"], "wb") as file:
+        file.write(result.SerializeToString())
+
+
+def main():
+    """Answer requests until there are no more."""
+    # The answers keep the real standard output; whatever is printed goes nowhere.
+    answers = os.fdopen(os.dup(1), "w")
+    sys.stdout = open(os.devnull, "w")
+    import coremltools
+    from coremltools.models.neural_network import quantization_utils as utils
+
+    # The result would be wrapped in an MLModel, which compiles on macOS and only costs time elsewhere.
+    utils._get_model = lambda spec, **settings: spec
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            run(request, coremltools, utils)
+            answer = {"ok": True}
+        except Exception as error:
+            answer = {"crash": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
