@@ -15,6 +15,7 @@ import pytest
 
 import refquant
 from refquant.model.file import weights_within
+from refquant.model.walk import all_layers
 from refquant.schema.coreml import Model
 from tests.networks import BATCHNORMS, ROWS, network, pipeline, random_network
 from tests.parity.conftest import TALLY, Peer
@@ -142,19 +143,12 @@ def test_classifier_and_pipeline(coremltools_9: Peer) -> None:
 def test_int8(name: str, coremltools_9: Peer) -> None:
     for seed in range(6):
         model = network(ROWS[name], seed)
-        for layer in model.neuralNetwork.layers:
-            # The format refuses these with a bias, and with arrays mapped to rank 5: see the departures.
-            for matmul in (layer.innerProduct, layer.batchedMatmul, layer.loop.bodyNetwork.layers):
-                if hasattr(matmul, "hasBias") and matmul.hasBias:
-                    matmul.hasBias = False
-                    matmul.ClearField("bias")
-        if name == "loop":
-            for inner in (
-                model.neuralNetwork.layers[0].loop.conditionNetwork,
-                model.neuralNetwork.layers[0].loop.bodyNetwork,
-            ):
-                inner.layers[0].innerProduct.hasBias = False
-                inner.layers[0].innerProduct.ClearField("bias")
+        # The format refuses a bias, and arrays mapped to rank 5: see the departures.
+        for layer in all_layers(model.neuralNetwork):
+            if layer.HasField("innerProduct"):
+                layer.innerProduct.hasBias = False
+            if layer.HasField("batchedMatmul"):
+                layer.batchedMatmul.hasBias = False
         model.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
         found = refquant.activate_int8_int8_matrix_multiplications(model)
         compare(found, coremltools_9.quantize(model, int8=True), f"int8 {name} {seed}")

@@ -1,0 +1,648 @@
+"""quantize_weights, dequantize_weights and int8 as a caller sees them: modes, layers, and what is refused.
+
+Bits of the codec are tested in tests/codec, whole models beside coremltools in tests/parity. The classes
+named `TestDeparture...` show the right behaviour where coremltools 9.0 crashes or misleads.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from array import array
+from typing import Any
+
+import pytest
+
+import refquant
+from refquant.model import tensor
+from refquant.model.file import weights_within
+from refquant.model.layers import sites
+from refquant.model.walk import all_layers, all_sites, networks
+from refquant.quantize import MODES, NBITS
+from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
+from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
+from tests.oracle import codec as oracle
+
+ALL_SETTINGS = [
+    *(
+        (nbits, mode)
+        for mode in ("linear", "linear_lut", "kmeans_lut", "custom_lut")
+        for nbits in NBITS
+        if nbits < 16
+    ),
+    (8, "linear_symmetric"),
+    (16, "linear"),
+]
+
+
+def halves(nbits: int, weights: array[float]) -> tuple[list[float], list[int]]:
+    """A custom table: the least weight, the greatest, and between them nothing; codes 0 and 1."""
+    middle = (min(weights) + max(weights)) / 2
+    table = [min(weights), max(weights), *[0.0] * ((1 << nbits) - 2)]
+    return table, [int(w > middle) for w in weights]
+
+
+def quiet(model: Any, nbits: int, mode: str = "linear", **more: Any) -> Any:
+    """Quantize without the warnings, which tests of their own look at."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", refquant.RefquantWarning)
+        return refquant.quantize_weights(model, nbits, mode, lut_function=halves, **more)
+
+
+def only_layer(model: Model) -> NeuralNetworkLayer:
+    (layer,) = model.neuralNetwork.layers
+    return layer
+
+
+def weights_of(params: WeightParams) -> list[float]:
+    return tensor.float32_weights(params).tolist()
+
+
+def inner_product(values: list[float], bias: list[float] | None = None, name: str = "fc") -> Model:
+    """Make a model of one innerProduct with one row for each bias, or one row."""
+    model = described()
+    layer = model.neuralNetwork.layers.add(name=name, input=["input"], output=["output"])
+    layer.innerProduct.outputChannels = len(bias) if bias else 1
+    layer.innerProduct.inputChannels = len(values) // layer.innerProduct.outputChannels
+    tensor.store_float32(layer.innerProduct.weights, array("f", values))
+    if bias:
+        layer.innerProduct.hasBias = True
+        tensor.store_float32(layer.innerProduct.bias, array("f", bias))
+    return model
+
+
+class TestEveryRow:
+    """LAY-1: The tensors that quantization covers, their shapes and their channel axis MUST be those of the
+    table of layers.
+    """
+
+    @pytest.mark.parametrize("name", [*ROWS, *BATCHNORMS])
+    def test_every_mode_and_back(self, name: str) -> None:
+        model = network({**ROWS, **BATCHNORMS}[name], 1)
+        before = model.SerializeToString()
+        for nbits, mode in ALL_SETTINGS:
+            made = quiet(model, nbits, mode, fuse=False)
+            forms = {tensor.form(site.params) for site in all_sites(made)} - {"empty"}
+            assert forms == {"float16" if nbits == 16 else "linear" if "lut" not in mode else "lut"}
+            back = refquant.dequantize_weights(made)
+            for site, old in zip(all_sites(back), all_sites(model)):
+                assert len(tensor.float32_weights(site.params)) == len(tensor.float32_weights(old.params))
+        assert model.SerializeToString() == before
+
+    def test_channels_of_a_convolution_by_the_oracle(self) -> None:
+        model = network(lambda net: void(net.convolution(4, 3)))
+        values = weights_of(only_layer(model).convolution.weights)
+        found = only_layer(quiet(model, 5)).convolution.weights
+        expected = oracle.linear(values, 5, 1, 4, 18)
+        assert found.rawValue == oracle.pack(expected.codes, 5)
+        assert list(found.quantization.linearQuantization.scale) == expected.scales
+        assert list(found.quantization.linearQuantization.bias) == expected.biases
+
+    def test_channels_of_a_deconvolution_by_the_oracle(self) -> None:
+        """LAY-3: ... those of a deconvolution (kernelChannels, outputChannels / nGroups, ...), axis 1."""
+        model = network(lambda net: void(net.convolution(4, 3, deconvolution=True)))
+        values = weights_of(only_layer(model).convolution.weights)
+        found = only_layer(quiet(model, 5)).convolution.weights
+        expected = oracle.linear(values, 5, 3, 4, 6)
+        assert found.rawValue == oracle.pack(expected.codes, 5)
+        assert list(found.quantization.linearQuantization.scale) == expected.scales
+
+    def test_flags(self) -> None:
+        """LAY-2: A bias ... MUST be covered only where the layer's flag says that it has one."""
+        model = inner_product([1.0, 2.0], [3.0])
+        only_layer(model).innerProduct.hasBias = False
+        assert weights_of(only_layer(quiet(model, 8)).innerProduct.bias) == [3.0]
+
+    def test_inner_networks(self) -> None:
+        """LAY-4: Branch and loop layers MUST be entered."""
+        for name in ("branch", "loop"):
+            made = quiet(network(LAYERS[name]), 8, fuse=False)
+            inner = [site for site in all_sites(made) if site.layer.name not in ("branch", "loop")]
+            assert {tensor.form(site.params) for site in inner} == {"linear"}
+
+    def test_others_are_not_changed(self) -> None:
+        """LAY-5: Custom layers, activations, layerNormalization and convolution3d MUST NOT be changed."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.fill(net.add().custom.weights.add(), 4)
+        net.fill(net.add().activation.PReLU.alpha, 4)
+        net.fill(net.add().layerNormalization.gamma, 4)
+        net.fill(net.add().convolution3d.weights, 4)
+        net.inner_product(name="last")
+        made = quiet(model, 4)
+        assert list(made.neuralNetwork.layers)[:4] == list(model.neuralNetwork.layers)[:4]
+        assert tensor.form(made.neuralNetwork.layers[4].innerProduct.weights) == "linear"
+
+
+def void(layer: object) -> None:
+    """Drop a layer: builders return nothing."""
+
+
+class TestLeftAsItIs:
+    """TEN-8: A writer that quantizes MUST leave as it is a tensor without float32 weights: absent, half
+    precision already, or quantized already.
+    """
+
+    @pytest.mark.parametrize("first", [(16, "linear"), (4, "linear"), (4, "linear_lut")])
+    def test_quantizing_again_changes_nothing(self, first: tuple[int, str]) -> None:
+        once = quiet(network(ROWS["gru"]), *first)
+        with pytest.warns(refquant.RefquantWarning, match="no float32 weights"):
+            again = refquant.quantize_weights(once, 8)
+        assert networks(again)[0].network == networks(once)[0].network
+
+
+class TestVersion:
+    """FILE-1: `specificationVersion` MUST be at least 2 where a tensor is in half precision, 3 where one is
+    quantized, 5 where one is quantized dynamically; a quantizer MUST raise it so, and MUST NOT lower it.
+    """
+
+    def test_raised_never_lowered(self) -> None:
+        model = network(ROWS["bias"])
+        for nbits, expected in ((16, 2), (8, 3)):
+            assert quiet(model, nbits).specificationVersion == expected
+        model.specificationVersion = 7
+        assert quiet(model, 8).specificationVersion == 7
+        model.specificationVersion = 1
+        assert refquant.dequantize_weights(model).specificationVersion == 3
+
+
+class TestSurvival:
+    """FILE-5: Everything that is not a weight, a fused layer or `specificationVersion` MUST survive
+    unchanged, unknown fields too.
+    """
+
+    def test_unknown_fields_metadata_and_preprocessing(self) -> None:
+        model = network(ROWS["innerProduct"])
+        model.description.metadata.userDefined["key"] = "value"
+        model.neuralNetwork.preprocessing.add().scaler.channelScale = 2.0
+        only_layer(model).innerProduct.weights.isUpdatable = True
+        data = model.SerializeToString() + b"\xfa\x3f\x05hello"  # field 1023, length 5
+        made = refquant.quantize_weights(data, 8)
+        assert made.endswith(b"\xfa\x3f\x05hello")
+        found = Model.FromString(made)
+        assert only_layer(found).innerProduct.weights.isUpdatable
+        for each in (model, found):
+            each.specificationVersion = 3
+            for _, params in weights_within(each):
+                params.Clear()
+        assert found.SerializeToString() == model.SerializeToString() + b"\xfa\x3f\x05hello"
+
+    def test_other_models_of_a_pipeline(self) -> None:
+        """FILE-3: ... inside a pipeline it MUST be left as it is."""
+        tree = described("treeEnsembleClassifier")
+        tree.treeEnsembleClassifier.MergeFromString(b"\x0a\x03abc")
+        made = quiet(pipeline(tree, network(ROWS["innerProduct"])), 8)
+        assert made.pipeline.models[0] == tree
+        assert made.pipeline.models[1].specificationVersion == 3
+
+
+class TestArguments:
+    """What a caller may ask for, and the errors of everything else."""
+
+    @pytest.mark.parametrize("nbits", [0, 9, 10, 15, 17, 32, -8, "8", 8.0, True, None])
+    def test_nbits(self, nbits: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="nbits must be 16 or 1 to 8"):
+            refquant.quantize_weights(network(ROWS["bias"]), nbits)
+
+    @pytest.mark.parametrize("mode", ["cubic", "", None, 8, ["linear"]])
+    def test_mode_lists_the_modes(self, mode: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="unknown quantization mode") as caught:
+            refquant.quantize_weights(network(ROWS["bias"]), 8, mode)
+        assert all(known in str(caught.value) for known in MODES)
+
+    @pytest.mark.parametrize("nbits", [1, 7, 16])
+    def test_symmetric(self, nbits: int) -> None:
+        """SYM-1: Symmetric quantization MUST be refused for any number of bits but 8."""
+        with pytest.raises(refquant.ArgumentError, match="8 bits only"):
+            refquant.quantize_weights(network(ROWS["bias"]), nbits, "linear_symmetric")
+
+    def test_sample_data(self) -> None:
+        with pytest.raises(refquant.NotYetError, match="sample_data"):
+            refquant.quantize_weights(network(ROWS["bias"]), 8, sample_data=[])
+
+    def test_dequantization_ignores_nbits(self) -> None:
+        model = inner_product([0.0, 1.0])
+        made = quiet(model, 8)
+        assert only_layer(refquant.quantize_weights(made, None, "dequantization")).innerProduct == (  # type: ignore[arg-type]
+            only_layer(model).innerProduct
+        )
+
+    def test_kmeans_alias(self) -> None:
+        model = network(ROWS["gru"])
+        assert quiet(model, 3, "kmeans") == quiet(model, 3, "kmeans_lut")
+
+    def test_half_overflow(self) -> None:
+        with pytest.raises(refquant.ArgumentError, match="half_overflow"):
+            refquant.quantize_weights(network(ROWS["bias"]), 16, half_overflow="ignore")
+
+    @pytest.mark.parametrize("selector", [42, refquant.QuantizedLayerSelector])
+    def test_selector(self, selector: Any) -> None:
+        model = network(ROWS["bias"])
+        with pytest.raises(refquant.ArgumentError, match="do_quantize"):
+            refquant.quantize_weights(model, 8, selector=selector)
+        with pytest.raises(refquant.ArgumentError, match="do_quantize"):
+            refquant.dequantize_weights(model, selector=selector)
+        with pytest.raises(refquant.ArgumentError, match="do_quantize"):
+            refquant.activate_int8_int8_matrix_multiplications(model, selector)
+
+    @pytest.mark.parametrize("function", [None, "module:function"])
+    def test_lut_function(self, function: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="lut_function"):
+            refquant.quantize_weights(network(ROWS["bias"]), 4, "custom_lut", lut_function=function)
+        assert refquant.quantize_weights(network(ROWS["bias"]), 16, "custom_lut") is not None
+
+
+class TestProgress:
+    """Progress is reported by callback and logging, never by print."""
+
+    def test_callback_and_log(
+        self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        seen: list[refquant.Progress] = []
+        with caplog.at_level(logging.INFO, "refquant"):
+            refquant.quantize_weights(network(ROWS["conv_relu_scale"]), 8, progress=seen.append)
+        assert [step.layer_type for step in seen] == ["convolution", "scale"]
+        assert seen[0].done < seen[1].done == seen[1].total == seen[0].total
+        assert "layer 'layer_0' (convolution): 2 tensors" in caplog.text
+        assert capsys.readouterr() == ("", "")
+
+
+class TestBadTensors:
+    """Each error names layer, tensor and index; the input stays as it was."""
+
+    def refused(
+        self, model: Model, error: type[refquant.RefquantError], nbits: int = 8
+    ) -> refquant.RefquantError:
+        before = model.SerializeToString()
+        with pytest.raises(error) as caught:
+            refquant.quantize_weights(model, nbits)
+        assert model.SerializeToString() == before
+        return caught.value
+
+    def test_weights_that_do_not_fill_their_shape(self) -> None:
+        """TEN-6: ... a writer MUST refuse a tensor that does not fill its shape."""
+        model = inner_product([1.0, 2.0, 3.0])
+        only_layer(model).innerProduct.inputChannels = 4
+        for nbits in (8, 16):
+            error = self.refused(model, refquant.ShapeError, nbits)
+            assert str(error) == (
+                "layer 'fc' (innerProduct), tensor weights: 3 values do not fill shape 1 x 4 (4)"
+            )
+
+    @pytest.mark.parametrize("sizes", [[], [3], [3, 3, 3]])
+    def test_kernel_size_missing(self, sizes: list[int]) -> None:
+        model = network(ROWS["convolution"])
+        del only_layer(model).convolution.kernelSize[:]
+        only_layer(model).convolution.kernelSize.extend(sizes)
+        error = self.refused(model, refquant.ShapeError)
+        assert (error.layer, error.tensor, error.rule) == ("layer_0", "weights", "LAY-3")
+        assert "kernelSize must be 2 numbers" in str(error)
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize(
+        ("nbits", "mode"), [(8, "linear"), (8, "linear_symmetric"), (3, "kmeans"), (16, "linear")]
+    )
+    def test_not_finite(self, nbits: int, mode: str, bad: float) -> None:
+        """TEN-7: ... MUST name its first such weight by index."""
+        with pytest.raises(refquant.NonFiniteError) as caught:
+            refquant.quantize_weights(inner_product([1.0, 2.0, bad, 4.0]), nbits, mode)
+        error = caught.value
+        assert (error.layer, error.layer_type, error.tensor, error.index) == (
+            "fc",
+            "innerProduct",
+            "weights",
+            2,
+        )
+        assert str(error).startswith("layer 'fc' (innerProduct), tensor weights[2]: ")
+
+    def test_two_kinds_of_values(self) -> None:
+        """TEN-1: At most one of [the four fields] MUST be non-empty."""
+        model = inner_product([1.0, 2.0])
+        only_layer(model).innerProduct.weights.float16Value = b"\0\0\0\0"
+        error = self.refused(model, refquant.TensorError)
+        assert "float32 and float16 values at once" in str(error)
+
+    def test_float_bytes_that_are_no_floats(self) -> None:
+        model = inner_product([1.0])
+        only_layer(model).innerProduct.weights.floatBytes[0] += b"\0"
+        error = self.refused(model, refquant.TensorError)
+        assert (error.layer, error.rule) == ("fc", "TEN-2")
+
+
+class TestTinyRange:
+    """LIN-4, SYM-4: ... every code of the channel MUST be 0; a writer MUST then warn, naming the tensor."""
+
+    def test_warns_and_writes_the_same_bits(self) -> None:
+        model = inner_product([0.0, 1e-5, 0.0, 1.0], [1.0, 1.0])
+        with pytest.warns(
+            refquant.RefquantWarning, match="'fc'.*tensor weights: the range of 1 of 2 channels"
+        ):
+            made = refquant.quantize_weights(model, 8)
+        assert only_layer(made).innerProduct.weights.rawValue == bytes([0, 0, 0, 255])
+        with pytest.warns(refquant.RefquantWarning, match="its range is too small"):
+            made = refquant.quantize_weights(inner_product([-1e-5, 1e-5]), 8, "linear_symmetric")
+        # The wrong sign for one of the two: -128/127 of the greatest magnitude for both.
+        found = weights_of(only_layer(refquant.dequantize_weights(made)).innerProduct.weights)
+        assert found == pytest.approx([-1e-5 * 128 / 127] * 2, rel=1e-6)
+
+    def test_constants_do_not_warn(self) -> None:
+        made = refquant.quantize_weights(inner_product([3.0, 3.0]), 8)
+        assert weights_of(only_layer(refquant.dequantize_weights(made)).innerProduct.weights) == [3.0, 3.0]
+
+
+class TestHalfOverflow:
+    """HALF-2: A tensor with a weight >= 65504 or <= -65504 MUST be refused, naming the first such weight.
+    HALF-3: On request a writer MAY leave a whole layer in float32 ...; it MUST then warn.
+    """
+
+    def model(self) -> Model:
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.batchnorm(3)
+        tensor.store_float32(net.layers[0].batchnorm.variance, array("f", [1.0, 70000.0, 2.0]))
+        net.inner_product(name="fc")
+        return model
+
+    def test_refused(self) -> None:
+        with pytest.raises(refquant.HalfRangeError) as caught:
+            refquant.quantize_weights(self.model(), 16)
+        error = caught.value
+        assert (error.layer, error.tensor, error.index) == ("layer_0", "variance", 1)
+        assert "70000.0 is outside half precision" in str(error)
+
+    def test_kept(self) -> None:
+        with pytest.warns(refquant.RefquantWarning, match=r"variance\[1\].*stays in float32"):
+            made = refquant.quantize_weights(self.model(), 16, half_overflow="keep")
+        assert {tensor.form(site.params) for site in sites(made.neuralNetwork.layers[0])} == {"float32"}
+        assert {tensor.form(site.params) for site in sites(made.neuralNetwork.layers[1])} == {"float16"}
+
+
+class TestHalfBias:
+    """HALF-4: ... Where a selector takes the weights and leaves the bias, a writer MUST convert the bias too
+    and warn.
+    """
+
+    selector = refquant.AdvancedQuantizedLayerSelector(["bias"], 0, 0)
+
+    def test_bias_follows(self) -> None:
+        with pytest.warns(refquant.RefquantWarning, match="tensor bias: follows its weights"):
+            made = refquant.quantize_weights(inner_product([1.0], [2.0]), 16, selector=self.selector)
+        assert {tensor.form(site.params) for site in all_sites(made)} == {"float16"}
+
+    def test_bias_stays_beside_codes(self) -> None:
+        made = refquant.quantize_weights(inner_product([1.0], [2.0]), 8, selector=self.selector)
+        assert [tensor.form(site.params) for site in all_sites(made)] == ["linear", "float32"]
+
+    def test_bias_follows_on_the_way_back(self) -> None:
+        halved = refquant.quantize_weights(inner_product([1.0], [2.0]), 16)
+        with pytest.warns(refquant.RefquantWarning, match="follows"):
+            made = refquant.dequantize_weights(halved, selector=self.selector)
+        assert {tensor.form(site.params) for site in all_sites(made)} == {"float32"}
+
+
+class TestGroupedDeconvolution:
+    """LIN-7: For a grouped deconvolution a writer MUST use one scale and one bias for the whole tensor."""
+
+    def test_one_scale(self) -> None:
+        model = network(lambda net: void(net.convolution(6, 4, groups=2, deconvolution=True)))
+        values = weights_of(only_layer(model).convolution.weights)
+        made = only_layer(quiet(model, 8)).convolution.weights
+        assert list(made.quantization.linearQuantization.scale) == oracle.linear(values, 8, 1, 1, 72).scales
+        assert len(tensor.decode(next(sites(only_layer(quiet(model, 8)))))) == 72
+
+
+class TestUpdatable:
+    """FILE-4: An updatable model MUST be refused for 16 bits. For 8 bits and fewer its updatable layers MUST
+    be left in float32 and unfused, with a warning, and the others quantized.
+    """
+
+    def model(self) -> Model:
+        model = described()
+        model.isUpdatable = True
+        net = Net(model.neuralNetwork.layers, 1)
+        net.convolution(name="frozen")
+        net.convolution(6, 6, name="learns").isUpdatable = True
+        net.scale()
+        return model
+
+    def test_16_bits(self) -> None:
+        with pytest.raises(refquant.UpdatableError, match="updatable"):
+            refquant.quantize_weights(self.model(), 16)
+        with pytest.raises(refquant.UpdatableError):
+            refquant.quantize_weights(pipeline(self.model()), 16)
+
+    def test_8_bits(self) -> None:
+        with pytest.warns(refquant.RefquantWarning, match="updatable layers in float32.*'learns'"):
+            made = refquant.quantize_weights(self.model(), 8)
+        layers = made.neuralNetwork.layers
+        assert [layer.name for layer in layers] == ["frozen", "learns", "layer_2"]
+        assert [tensor.form(next(sites(layer)).params) for layer in layers] == ["linear", "float32", "linear"]
+        assert not layers[1].convolution.weights.HasField("quantization")
+
+
+class TestModelKinds:
+    """FILE-3: A model that is not a neural network and holds none MUST be refused at the top level, naming
+    what to use instead.
+    """
+
+    @pytest.mark.parametrize(
+        ("kind", "hint"),
+        [
+            ("mlProgram", "coremltools.optimize"),
+            ("treeEnsembleClassifier", "fewer or smaller trees"),
+            ("treeEnsembleRegressor", "fewer or smaller trees"),
+            ("glmRegressor", "only neural networks"),
+            ("pipeline", "holds no neural network"),
+        ],
+    )
+    def test_refused(self, kind: str, hint: str) -> None:
+        model = described(kind)
+        with pytest.raises(refquant.ModelKindError, match=hint):
+            refquant.quantize_weights(model, 8)
+        with pytest.raises(refquant.ModelKindError, match=hint):
+            refquant.dequantize_weights(model)
+        with pytest.raises(refquant.ModelKindError, match=hint):
+            refquant.activate_int8_int8_matrix_multiplications(model)
+
+    @pytest.mark.parametrize("kind", ["pipeline", "pipelineClassifier", "pipelineRegressor"])
+    def test_pipelines(self, kind: str) -> None:
+        """FILE-2: A pipeline MUST be entered, also one inside a pipeline classifier or regressor."""
+        inner = network(ROWS["innerProduct"], 1, "neuralNetworkClassifier")
+        model = pipeline(inner, pipeline(network(ROWS["gru"], 2, "neuralNetworkRegressor")), kind=kind)
+        made = quiet(model, 8)
+        assert {tensor.form(site.params) for site in all_sites(made)} == {"linear"}
+        assert [owned.model.specificationVersion for owned in networks(made)] == [3, 3]
+
+    def test_without_weights(self) -> None:
+        model = network(lambda net: void(net.relu()))
+        with pytest.warns(refquant.RefquantWarning, match="no float32 weights"):
+            made = refquant.quantize_weights(model, 8)
+        assert made.neuralNetwork == model.neuralNetwork
+
+
+class TestDequantization:
+    """DEQ-1: Dequantization MUST turn every selected tensor in half precision or quantized form back into
+    float32 by HALF-5, LIN-8 or LUT-6, and remove its `quantization` message.
+    """
+
+    def linear(self, codes: bytes, scales: list[float], biases: list[float], rows: int = 1) -> Model:
+        model = described()
+        layer = model.neuralNetwork.layers.add(name="fc", input=["input"], output=["output"])
+        layer.innerProduct.outputChannels, layer.innerProduct.inputChannels = rows, len(codes) // rows
+        params = layer.innerProduct.weights
+        params.rawValue = codes
+        params.quantization.numberOfBits = 8
+        params.quantization.linearQuantization.scale.extend(scales)
+        params.quantization.linearQuantization.bias.extend(biases)
+        return model
+
+    def back(self, model: Model) -> list[float]:
+        params = only_layer(refquant.dequantize_weights(model)).innerProduct.weights
+        assert not params.HasField("quantization")
+        return weights_of(params)
+
+    def test_half(self) -> None:
+        values = [1.0, -0.5, 65472.0, 2.0**-24]
+        assert self.back(refquant.quantize_weights(inner_product(values), 16)) == values
+
+    def test_one_scale_for_many_channels_and_no_bias(self) -> None:
+        """DEQ-2: One scale MUST serve all channels; a missing bias MUST be read as zero."""
+        assert self.back(self.linear(bytes([0, 1, 2, 3]), [0.5], [], rows=2)) == [0.0, 0.5, 1.0, 1.5]
+        assert self.back(self.linear(bytes([0, 1, 2, 3]), [0.5], [1.0], rows=2)) == [1.0, 1.5, 2.0, 2.5]
+        assert self.back(self.linear(bytes([0, 1, 2, 3]), [1.0, 2.0], [], rows=2)) == [0.0, 1.0, 4.0, 6.0]
+
+    def test_scales_for_rows_of_a_constant(self) -> None:
+        model = described()
+        layer = model.neuralNetwork.layers.add(name="c", output=["output"]).loadConstant
+        layer.shape.extend([2, 1, 2])
+        layer.data.rawValue = bytes([1, 2, 3, 4])
+        layer.data.quantization.numberOfBits = 8
+        layer.data.quantization.linearQuantization.scale.extend([1.0, 10.0])
+        made = refquant.dequantize_weights(model)
+        assert weights_of(made.neuralNetwork.layers[0].loadConstant.data) == [1.0, 2.0, 30.0, 40.0]
+
+    @pytest.mark.parametrize(
+        ("scales", "biases", "message"),
+        [
+            ([1.0, 2.0, 3.0], [], "3 scales for 2 channels"),
+            ([], [], "0 scales"),
+            ([1.0, 2.0], [1.0], "1 biases beside 2 scales"),
+            ([math.nan, 1.0], [], "nan"),
+        ],
+    )
+    def test_bad_scales(self, scales: list[float], biases: list[float], message: str) -> None:
+        """DEQ-4: Dequantization MUST refuse a tensor ... whose scales are neither one nor one a channel."""
+        with pytest.raises(refquant.RefquantError, match=message) as caught:
+            refquant.dequantize_weights(self.linear(bytes(4), scales, biases, rows=2))
+        assert (caught.value.layer, caught.value.tensor) == ("fc", "weights")
+
+    def test_bad_raw_values(self) -> None:
+        short = self.linear(bytes(4), [1.0], [])
+        only_layer(short).innerProduct.inputChannels = 5
+        wide = self.linear(bytes(4), [1.0], [])
+        only_layer(wide).innerProduct.weights.quantization.numberOfBits = 9
+        neither = self.linear(bytes(4), [1.0], [])
+        only_layer(neither).innerProduct.weights.quantization.ClearField("linearQuantization")
+        table = self.linear(bytes(4), [1.0], [])
+        only_layer(table).innerProduct.weights.quantization.lookupTableQuantization.floatValue.extend([1.0])
+        for model, message in (
+            (short, "5 codes of 8 bits take 5 bytes, not 4"),
+            (wide, "numberOfBits is 9"),
+            (neither, "neither scales nor a lookup table"),
+            (table, "1 entries, not 256"),
+        ):
+            with pytest.raises(refquant.TensorError, match=message) as caught:
+                refquant.dequantize_weights(model)
+            assert caught.value.layer == "fc"
+
+    def test_raw_values_without_quantization_count_as_empty(self) -> None:
+        """TEN-1: ... Raw bytes without a `quantization` message count as empty."""
+        model = self.linear(bytes(4), [1.0], [])
+        only_layer(model).innerProduct.weights.ClearField("quantization")
+        assert tensor.form(only_layer(model).innerProduct.weights) == "empty"
+
+    def test_idempotent(self) -> None:
+        for name, model in all_networks(4).items():
+            for nbits, mode in ((8, "linear"), (3, "kmeans"), (16, "linear")):
+                once = refquant.dequantize_weights(quiet(model, nbits, mode))
+                assert refquant.dequantize_weights(once) == once, name
+
+
+class TestInt8:
+    """INT8-2: There MUST be one scale, `m / 127` ..., no bias, `numberOfBits` 8 and `int8DynamicQuantize`
+    true. INT8-3: A layer that the format refuses in this form MUST be skipped with a warning.
+    """
+
+    def exact(self, model: Model) -> Model:
+        model.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+        return model
+
+    def test_activated_and_back(self) -> None:
+        model = self.exact(inner_product([127.0, -63.75, 0.0]))
+        made = refquant.activate_int8_int8_matrix_multiplications(model)
+        layer = only_layer(made).innerProduct
+        assert made.specificationVersion == 5
+        assert layer.int8DynamicQuantize
+        assert layer.weights.int8RawValue == bytes([127, 256 - 63, 0])
+        assert layer.weights.quantization.numberOfBits == 8
+        assert list(layer.weights.quantization.linearQuantization.scale) == [1.0]
+        assert not layer.weights.quantization.linearQuantization.bias
+        back = refquant.dequantize_weights(made)
+        assert weights_of(only_layer(back).innerProduct.weights) == [127.0, -63.0, 0.0]
+        assert not only_layer(back).innerProduct.int8DynamicQuantize
+        assert refquant.activate_int8_int8_matrix_multiplications(made) == made
+
+    def test_quantized_layers_are_dequantized_first(self) -> None:
+        """INT8-4: A layer already quantized, or in half precision, MUST be dequantized first."""
+        halved = refquant.quantize_weights(self.exact(inner_product([127.0, 1.75])), 16)
+        made = refquant.activate_int8_int8_matrix_multiplications(halved)
+        assert only_layer(made).innerProduct.weights.int8RawValue == bytes([127, 1])
+
+    def test_skipped(self) -> None:
+        two_inputs = self.exact(described())
+        two_inputs.neuralNetwork.layers.add(name="mm", input=["input", "input"], output=["output"])
+        two_inputs.neuralNetwork.layers[0].batchedMatmul.weightMatrixFirstDimension = 4
+        two_inputs.neuralNetwork.layers[0].batchedMatmul.weightMatrixSecondDimension = 4
+        for model, reason in (
+            (self.exact(inner_product([1.0], [2.0])), "it has a bias"),
+            (inner_product([1.0]), "exact mapping"),
+            (two_inputs, "no weights of its own"),
+        ):
+            with pytest.warns(refquant.RefquantWarning, match=reason):
+                made = refquant.activate_int8_int8_matrix_multiplications(model)
+            assert made == model
+
+    def test_images_need_no_mapping(self) -> None:
+        model = inner_product([1.0])
+        model.description.input[0].type.imageType.width = 8
+        made = refquant.activate_int8_int8_matrix_multiplications(model)
+        assert only_layer(made).innerProduct.int8DynamicQuantize
+
+    def test_selector_and_inner_networks(self) -> None:
+        model = self.exact(network(ROWS["loop"]))
+        for inner in (
+            model.neuralNetwork.layers[0].loop.conditionNetwork,
+            model.neuralNetwork.layers[0].loop.bodyNetwork,
+        ):
+            inner.layers[0].innerProduct.hasBias = False
+        large = refquant.MatrixMultiplyLayerSelector(minimum_output_channels=2)
+        made = refquant.activate_int8_int8_matrix_multiplications(model, large)
+        active = [layer.innerProduct.int8DynamicQuantize for layer in all_layers(made.neuralNetwork)]
+        assert sum(active) == 1
+
+    def test_not_finite(self) -> None:
+        with pytest.raises(refquant.NonFiniteError) as caught:
+            refquant.activate_int8_int8_matrix_multiplications(self.exact(inner_product([1.0, math.nan])))
+        assert (caught.value.layer, caught.value.index) == ("fc", 1)
+
+
+class TestSizes:
+    """Networks of real size shrink as the number of bits says."""
+
+    def test_ratios(self) -> None:
+        model = network(lambda net: void(net.convolution(64, 64, size=(3, 3))))
+        whole = model.ByteSize()
+        assert 1.95 < whole / quiet(model, 16).ByteSize() < 2
+        assert 3.8 < whole / quiet(model, 8).ByteSize() < 4
+        assert 7.4 < whole / quiet(model, 4, "kmeans").ByteSize() < 8
