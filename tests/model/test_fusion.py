@@ -1,0 +1,385 @@
+"""Chapter 10: fusion. Values against the exact oracle; which pairs fuse; and what a network computes."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from refquant.model import tensor
+from refquant.model.fusion import Names, fuse
+from refquant.model.walk import networks
+from refquant.schema.coreml import Model, NeuralNetworkLayer
+from tests.networks import Net, described, network
+from tests.oracle import fusion as oracle
+
+
+def fused(model: Model) -> list[NeuralNetworkLayer]:
+    """Fuse a copy of a model's network and give its layers."""
+    copy = Model()
+    copy.CopyFrom(model)
+    ((owner, net),) = networks(copy)
+    before = len(net.layers)
+    removed = fuse(net, Names(owner, net), lambda layer: False)
+    assert len(net.layers) == before - removed
+    return list(net.layers)
+
+
+def chain(*steps: Callable[[Net], object]) -> Model:
+    """Make a network of these layers, one after the other."""
+
+    def build(net: Net) -> None:
+        for step in steps:
+            step(net)
+
+    return network(build, 3)
+
+
+def values(params: Any) -> list[float]:
+    return tensor.float32_weights(params).tolist()
+
+
+def types(layers: list[NeuralNetworkLayer]) -> list[str | None]:
+    return [layer.WhichOneof("layer") for layer in layers]
+
+
+def conv(**options: Any) -> Callable[[Net], object]:
+    return lambda net: net.convolution(**options)
+
+
+def scale(shape: tuple[int, ...] = (6,), bias: tuple[int, ...] | None = (6,)) -> Callable[[Net], object]:
+    return lambda net: net.scale(shape, bias)
+
+
+def norm(instance: bool = False) -> Callable[[Net], object]:
+    return lambda net: net.batchnorm(instance=instance)
+
+
+class TestConvolutionAndBatchnorm:
+    """FUS-5: convolution + batchnorm: `w' = (gamma / sqrt(variance + epsilon)) * w` for each output channel,
+    and `b' = gamma*b/sqrt(variance + epsilon) - gamma*mean/sqrt(variance + epsilon) + beta` in that order,
+    `b = 0` where there was none.
+    """
+
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("deconvolution", [True, False])
+    def test_by_the_oracle(self, bias: bool, deconvolution: bool) -> None:
+        model = chain(conv(bias=bias, deconvolution=deconvolution), norm())
+        first, second = (layer for layer in model.neuralNetwork.layers)
+        c, b = first.convolution, second.batchnorm
+        (found,) = fused(model)
+        # (6, 3, 3, 2) with the channel first; a deconvolution has (3, 6, 3, 2).
+        owners = [(i // 6) % 6 if deconvolution else i // 18 for i in range(108)]
+        expected = oracle.convolution_batchnorm(
+            values(c.weights),
+            owners,
+            values(c.bias) if bias else None,
+            values(b.gamma),
+            values(b.beta),
+            values(b.mean),
+            values(b.variance),
+            b.epsilon,
+        )
+        assert values(found.convolution.weights) == expected.weights
+        assert values(found.convolution.bias) == expected.bias
+        assert found.convolution.hasBias
+
+
+class TestScale:
+    """FUS-6: convolution or innerProduct + scale: `w' = w * s`, `b' = s * b + sb`, leaving out what is not
+    there; a scale of one element is broadcast. FUS-8: the same for the gamma and beta of a batchnorm.
+    """
+
+    @pytest.mark.parametrize("shift", [(6,), (1,), (6, 1, 1), None])
+    @pytest.mark.parametrize("factor", [(6,), (1,), (6, 1, 1)])
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("kind", ["convolution", "innerProduct", "batchnorm"])
+    def test_by_the_oracle(
+        self, kind: str, bias: bool, factor: tuple[int, ...], shift: tuple[int, ...] | None
+    ) -> None:
+        producers: dict[str, Callable[[Net], object]] = {
+            "convolution": conv(bias=bias),
+            "innerProduct": lambda net: net.inner_product(6, 4, bias),
+            "batchnorm": norm(),
+        }
+        model = chain(producers[kind], scale(factor, shift))
+        names = ("gamma", "beta") if kind == "batchnorm" else ("weights", "bias")
+        before = getattr(model.neuralNetwork.layers[0], kind)
+        consumer = model.neuralNetwork.layers[1].scale
+        (found,) = fused(model)
+        after = getattr(found, kind)
+        old, old_bias = values(getattr(before, names[0])), values(getattr(before, names[1])) or None
+        owners = [i * 6 // len(old) for i in range(len(old))]
+        shifts = values(consumer.bias) or None
+        expected = oracle.scaled(old, owners, old_bias, values(consumer.scale), shifts, 6)
+        assert values(getattr(after, names[0])) == expected.weights
+        assert (values(getattr(after, names[1])) or None) == expected.bias
+
+
+class TestBias:
+    """FUS-7: convolution or innerProduct + bias: `b' = b + bb`, or `bb` where there was none."""
+
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_sum(self, bias: bool) -> None:
+        model = chain(conv(bias=bias), lambda net: net.bias((6, 1, 1)))
+        old = values(model.neuralNetwork.layers[0].convolution.bias) or [0.0] * 6
+        (found,) = fused(model)
+        shift = values(model.neuralNetwork.layers[1].bias.bias)
+        assert values(found.convolution.bias) == oracle.shifted(old if bias else None, shift, 6)
+        assert values(found.convolution.weights) == values(model.neuralNetwork.layers[0].convolution.weights)
+
+
+class TestChains:
+    """FUS-1: ... a producer MUST be fused with its consumer for these pairs, until none is left.
+    FUS-9: The producer MUST take over the consumer's outputs, and the consumer MUST be removed.
+    """
+
+    def test_all_the_way(self) -> None:
+        model = chain(
+            conv(), norm(), scale(), lambda net: net.bias(), lambda net: net.relu(), norm(), scale()
+        )
+        found = fused(model)
+        assert types(found) == ["convolution", "activation", "batchnorm"]
+        assert [list(layer.input) for layer in found] == [["input"], ["layer_3_out"], ["layer_4_out"]]
+        assert found[-1].output[0] == "output"
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            [norm(instance=True), scale()],
+            [conv(), norm(instance=True)],
+            [conv(), lambda net: net.relu(), scale()],
+            [lambda net: net.inner_product(6), norm()],
+            [norm(), lambda net: net.bias()],
+            [scale(), scale()],
+            [lambda net: net.relu(), scale()],
+        ],
+    )
+    def test_other_pairs_stay(self, steps: list[Callable[[Net], object]]) -> None:
+        model = chain(*steps)
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    def test_linear_in_the_number_of_layers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls = 0
+        private = Names.private
+
+        def counted(self: Names, name: str) -> bool:
+            nonlocal calls
+            calls += 1
+            return private(self, name)
+
+        monkeypatch.setattr(Names, "private", counted)
+        found = fused(chain(*[conv(outputs=6, inputs=6), scale(), lambda net: net.relu()] * 300))
+        assert types(found) == ["convolution", "activation"] * 300
+        assert calls <= 3 * 300
+
+
+class TestOneReaderOneWriter:
+    """FUS-2: A pair MUST be fused only if the consumer is the only reader of the producer's outputs in the
+    whole model, the producer is the only writer of what the consumer reads, and the consumer stands after
+    the producer in the same network. FUS-3: A producer whose output is an output of the model MUST NOT be
+    fused.
+    """
+
+    def pair(self, outputs: tuple[str, ...] = ("output",)) -> Model:
+        model = described(outputs=outputs)
+        net = Net(model.neuralNetwork.layers, 1)
+        net.convolution(name="conv")
+        net.scale()
+        net.layers[1].output[0] = "output"
+        return model
+
+    def stays(self, model: Model) -> None:
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    def test_fuses_as_it_is(self) -> None:
+        assert types(fused(self.pair())) == ["convolution"]
+
+    def test_second_reader(self) -> None:
+        model = self.pair()
+        model.neuralNetwork.layers.add(
+            name="r", input=["conv_out"], output=["other"]
+        ).activation.ReLU.SetInParent()
+        self.stays(model)
+
+    def test_reader_inside_a_branch(self) -> None:
+        model = self.pair()
+        branch = model.neuralNetwork.layers.add(name="b", input=["input"]).branch
+        inner = branch.elseBranch.layers.add(name="r", input=["conv_out"], output=["other"])
+        inner.activation.ReLU.SetInParent()
+        self.stays(model)
+
+    def test_condition_of_a_loop(self) -> None:
+        model = self.pair()
+        model.neuralNetwork.layers.add(name="l").loop.conditionVar = "conv_out"
+        self.stays(model)
+
+    def test_loss_of_an_updatable_model(self) -> None:
+        model = self.pair()
+        loss = model.neuralNetwork.updateParams.lossLayers.add(name="loss")
+        loss.meanSquaredErrorLossLayer.input = "conv_out"
+        model.neuralNetwork.updateParams.lossLayers.add(name="empty")
+        self.stays(model)
+
+    def test_second_writer(self) -> None:
+        model = self.pair()
+        model.neuralNetwork.layers.add(
+            name="w", input=["input"], output=["conv_out"]
+        ).activation.ReLU.SetInParent()
+        self.stays(model)
+
+    def test_output_of_the_model(self) -> None:
+        self.stays(self.pair(("output", "conv_out")))
+
+    def test_input_of_the_model(self) -> None:
+        model = self.pair()
+        model.description.input.add(name="conv_out")
+        self.stays(model)
+
+    def test_consumer_before_the_producer(self) -> None:
+        model = self.pair()
+        first, second = NeuralNetworkLayer(), NeuralNetworkLayer()
+        first.CopyFrom(model.neuralNetwork.layers[0])
+        second.CopyFrom(model.neuralNetwork.layers[1])
+        del model.neuralNetwork.layers[:]
+        model.neuralNetwork.layers.extend([second, first])
+        self.stays(model)
+
+    def test_two_inputs_or_outputs(self) -> None:
+        for name in ("input", "output"):
+            for position in (0, 1):
+                model = self.pair()
+                getattr(model.neuralNetwork.layers[position], name).append("more")
+                assert len(fused(model)) == (1 if (name, position) == ("input", 0) else 2)
+
+    def test_older_value_read_in_between(self) -> None:
+        # Someone reads what is called "output" before the scale writes it anew.
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.relu().output[0] = "output"
+        net.blob = "input"
+        net.convolution(name="conv")
+        middle = net.layers.add(name="middle", input=["output"], output=["old"])
+        middle.activation.ReLU.SetInParent()
+        net.scale().output[0] = "output"
+        self.stays(model)
+        del net.layers[2]
+        assert types(fused(model)) == ["activation", "convolution"]
+
+    def test_inner_networks_have_calls_of_their_own(self) -> None:
+        model = described()
+        branch = model.neuralNetwork.layers.add(name="b", input=["input"]).branch
+        net = Net(branch.ifBranch.layers, 1)
+        net.convolution()
+        net.scale()
+        names = Names(model, model.neuralNetwork)
+        assert fuse(model.neuralNetwork, names, lambda layer: False) == 0
+        assert fuse(branch.ifBranch, names, lambda layer: False) == 1
+
+
+class TestNotFusable:
+    """FUS-10: A pair MUST NOT be fused where the producer is not stored in float32, the consumer is
+    quantized, or the consumer's vectors are neither one element nor one an output channel.
+    """
+
+    def stays(self, model: Model) -> None:
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    @pytest.mark.parametrize("shape", [(1, 6, 1), (1, 2, 3), (6, 2, 2), (3,), (5,)])
+    def test_scale_and_bias_over_space(self, shape: tuple[int, ...]) -> None:
+        self.stays(chain(conv(), scale(shape, None)))
+        self.stays(chain(conv(), scale((6,), shape)))
+        self.stays(chain(conv(), lambda net: net.bias(shape)))
+
+    @pytest.mark.parametrize("name", ["weights", "bias"])
+    def test_half_precision_producer(self, name: str) -> None:
+        model = chain(conv(), scale())
+        tensor.store_half(
+            getattr(model.neuralNetwork.layers[0].convolution, name),
+            b"\0\0" * (108 if name == "weights" else 6),
+        )
+        self.stays(model)
+
+    def test_half_precision_consumer_fuses(self) -> None:
+        model = chain(conv(bias=False), scale((6,), None))
+        tensor.store_half(model.neuralNetwork.layers[1].scale.scale, b"\x00\x40" * 6)  # 2.0
+        old = values(model.neuralNetwork.layers[0].convolution.weights)
+        (found,) = fused(model)
+        assert values(found.convolution.weights) == [2 * w for w in old]
+
+    def test_quantized_consumer(self) -> None:
+        model = chain(conv(), scale())
+        params = model.neuralNetwork.layers[1].scale.scale
+        tensor.store_int8(params, bytes(6), 1.0)
+        self.stays(model)
+
+    def test_grouped_deconvolution(self) -> None:
+        self.stays(chain(conv(outputs=6, inputs=4, groups=2, deconvolution=True), scale()))
+
+    @pytest.mark.parametrize("variance", [0.0, -1.0])
+    def test_variance_without_a_root(self, variance: float) -> None:
+        model = chain(conv(), norm())
+        b = model.neuralNetwork.layers[1].batchnorm
+        b.epsilon = 0
+        tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
+        self.stays(model)
+
+    def test_missing_or_short_vectors(self) -> None:
+        for name in ("gamma", "variance"):
+            for content in ([], [1.0] * 5):
+                model = chain(conv(), norm())
+                params = getattr(model.neuralNetwork.layers[1].batchnorm, name)
+                tensor.store_float32(params, array("f", content))
+                self.stays(model)
+
+    def test_producer_that_does_not_fill_its_shape(self) -> None:
+        for name in ("weights", "bias"):
+            model = chain(conv(), scale())
+            tensor.store_float32(
+                getattr(model.neuralNetwork.layers[0].convolution, name), array("f", [1.0] * 5)
+            )
+            self.stays(model)
+        model = chain(conv(), scale())
+        del model.neuralNetwork.layers[0].convolution.kernelSize[:]
+        self.stays(model)
+
+
+class TestFunction:
+    """Fusion keeps the function of the network, but for one rounding of each stored value."""
+
+    def run(self, layers: list[NeuralNetworkLayer], x: list[Fraction]) -> list[Fraction]:
+        """Compute innerProduct, batchnorm, scale and bias layers exactly, on a vector of channels."""
+        for layer in layers:
+            kind = layer.WhichOneof("layer")
+            assert kind is not None
+            p = getattr(layer, kind)
+            if kind == "innerProduct":
+                w = [Fraction(v) for v in values(p.weights)]
+                rows = [w[i : i + len(x)] for i in range(0, len(w), len(x))]
+                biases = [Fraction(v) for v in values(p.bias)] or [Fraction(0)] * len(rows)
+                x = [sum((a * b for a, b in zip(row, x)), bias) for row, bias in zip(rows, biases)]
+            elif kind == "scale":
+                factors, shifts = values(p.scale) * len(x), values(p.bias) * len(x) or [0.0] * len(x)
+                x = [Fraction(f) * v + Fraction(s) for f, v, s in zip(factors, x, shifts)]
+            else:
+                x = [v + Fraction(s) for v, s in zip(x, values(p.bias) * len(x))]
+        return x
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_same_outputs(self, seed: int) -> None:
+        def build(net: Net) -> None:
+            net.inner_product(6, 4, bias=seed % 2 == 0)
+            for _ in range(net.pick(1, 4)):
+                if net.pick(0, 1):
+                    net.scale(((6,), (1,))[net.pick(0, 1)], ((6,), (1,), None)[net.pick(0, 2)])
+                else:
+                    net.bias(((6,), (1,))[net.pick(0, 1)])
+
+        model = network(build, seed)
+        x = [Fraction(i, 3) - 1 for i in range(4)]
+        before, after = self.run(list(model.neuralNetwork.layers), x), self.run(fused(model), x)
+        assert len(fused(model)) == 1
+        assert all(abs(a - b) < Fraction(1, 10**5) for a, b in zip(before, after))

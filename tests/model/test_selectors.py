@@ -1,0 +1,293 @@
+"""Chapter 9: selectors, row by row, and the user guide's examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import refquant
+from refquant import (
+    AdvancedQuantizedLayerSelector,
+    MatrixMultiplyLayerSelector,
+    QuantizedLayerSelector,
+    sample,
+)
+from refquant.model import tensor
+from refquant.model.walk import all_sites
+from refquant.schema.coreml import Model, NeuralNetworkLayer
+from tests.networks import LAYERS, ROWS, network
+
+#: The types that the format's tools quantize, written out once more.
+QUANTIZABLE = {
+    "convolution",
+    "innerProduct",
+    "embedding",
+    "embeddingND",
+    "batchnorm",
+    "scale",
+    "bias",
+    "loadConstant",
+    "loadConstantND",
+    "simpleRecurrent",
+    "gru",
+    "uniDirectionalLSTM",
+    "biDirectionalLSTM",
+    "batchedMatmul",
+    "depthwiseConv",
+    "loop",
+    "branch",
+}
+
+
+def convolution(outputs: int = 8, channels: int = 4, size: tuple[int, ...] = (3, 3), groups: int = 1) -> Any:
+    layer = NeuralNetworkLayer(name="conv")
+    layer.convolution.outputChannels, layer.convolution.kernelChannels = outputs, channels
+    layer.convolution.kernelSize.extend(size)
+    layer.convolution.nGroups = groups
+    layer.convolution.hasBias = True
+    return layer
+
+
+def matmul(kind: str, inputs: int, outputs: int, name: str = "mm") -> Any:
+    layer = NeuralNetworkLayer(name=name)
+    if kind == "innerProduct":
+        layer.innerProduct.inputChannels, layer.innerProduct.outputChannels = inputs, outputs
+    else:
+        layer.batchedMatmul.weightMatrixFirstDimension = inputs
+        layer.batchedMatmul.weightMatrixSecondDimension = outputs
+    return layer
+
+
+def forms(model: Model) -> dict[str, str]:
+    return {f"{site.layer.name}.{site.tensor}": tensor.form(site.params) for site in all_sites(model)}
+
+
+class TestBase:
+    """SEL-3: The base selector MUST accept a layer exactly when its type is in `quantizable_layer_types`."""
+
+    def test_types(self) -> None:
+        selector = QuantizedLayerSelector()
+        assert selector.quantizable_layer_types == QUANTIZABLE
+        for name, build in LAYERS.items():
+            layer = network(build).neuralNetwork.layers[0]
+            assert selector.do_quantize(layer) == (name != "custom")
+            assert selector.do_quantize(layer, weight_param="bias") == (name != "custom")
+
+    def test_the_set_may_change(self) -> None:
+        selector = QuantizedLayerSelector()
+        selector.quantizable_layer_types.remove("gru")
+        made = refquant.quantize_weights(network(ROWS["gru"]), 8, selector=selector)
+        assert set(forms(made).values()) == {"float32"}
+
+
+class TestAskedOnce:
+    """SEL-1: A selector is asked `do_quantize(layer)` once for each layer; a false answer MUST leave the
+    layer, and every network inside it, as it is. SEL-2: For a selected convolution, innerProduct or
+    batchedMatmul with a bias, the selector MUST be asked `do_quantize(layer, weight_param="bias")`.
+    """
+
+    class Recorder:
+        """Not a subclass of anything: only the method counts."""
+
+        def __init__(self, *refused: str) -> None:
+            self.refused = refused
+            self.asked: list[tuple[str, dict[str, Any]]] = []
+
+        def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+            self.asked.append((layer.name, kwargs))
+            return layer.name not in self.refused
+
+    def test_questions(self) -> None:
+        selector = self.Recorder()
+        refquant.quantize_weights(network(ROWS["loop"]), 8, selector=selector)
+        bias = {"weight_param": "bias"}
+        assert [name for name, more in selector.asked if not more] == [
+            "loop",
+            "layer_0",
+            "layer_0",
+            "layer_1",
+        ]
+        assert [more for _, more in selector.asked if more] == [bias, bias]
+
+    def test_refused_networks_stay_whole(self) -> None:
+        model = network(ROWS["branch"])
+        made = refquant.quantize_weights(model, 8, selector=self.Recorder("branch"))
+        assert made.neuralNetwork == model.neuralNetwork
+
+    def test_bias_refused(self) -> None:
+        selector = AdvancedQuantizedLayerSelector(["bias"], 0, 0)
+        made = refquant.quantize_weights(network(ROWS["grouped_convolution"], 1), 8, selector=selector)
+        assert forms(made)["layer_0.weights"] == "linear"
+        assert set(forms(made).values()) <= {"linear", "float32"}
+
+
+class TestAdvanced:
+    """SEL-4: The advanced selector MUST refuse an unknown layer type in `skip_layer_types` and an unknown
+    `weight_param`.
+    """
+
+    def test_unknown_type(self) -> None:
+        with pytest.raises(refquant.ArgumentError, match=r"'dense'.*innerProduct"):
+            AdvancedQuantizedLayerSelector(["bias", "dense"])
+        with pytest.raises(refquant.ArgumentError, match="not one string"):
+            AdvancedQuantizedLayerSelector("bias")
+
+    @pytest.mark.parametrize("selector", [AdvancedQuantizedLayerSelector(), MatrixMultiplyLayerSelector()])
+    def test_unknown_parameter(self, selector: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="weight_param"):
+            selector.do_quantize(convolution(), weight_param="gamma")
+
+    def test_types(self) -> None:
+        selector = AdvancedQuantizedLayerSelector(["gru", "convolution"])
+        assert not selector.do_quantize(network(ROWS["gru"]).neuralNetwork.layers[0])
+        assert not selector.do_quantize(convolution(64, 64))
+        assert selector.do_quantize(network(ROWS["bias"]).neuralNetwork.layers[0])
+        assert not selector.do_quantize(network(ROWS["custom"]).neuralNetwork.layers[0])
+
+    @pytest.mark.parametrize(
+        ("layer", "expected"),
+        [
+            (convolution(8, 4), True),
+            (convolution(8, 3), False),
+            (convolution(8, 4, (3, 2)), False),
+            (convolution(7, 4), False),
+            (convolution(288, 1, (1, 1)), False),
+        ],
+    )
+    def test_minima(self, layer: Any, expected: bool) -> None:
+        """SEL-5: ... MUST skip the weights of a convolution with fewer kernel channels than
+        `minimum_conv_kernel_channels`, or fewer weights than `minimum_conv_weight_count`.
+        """
+        selector = AdvancedQuantizedLayerSelector([], 4, 8 * 4 * 3 * 3)
+        assert selector.do_quantize(layer) is expected
+        assert selector.do_quantize(layer, weight_param="weights") is expected
+        assert selector.do_quantize(layer, weight_param="bias")
+
+    def test_depthwise(self) -> None:
+        """SEL-5: ... where `depthwiseConv` is skipped, with one kernel channel and more than one group."""
+        depthwise = convolution(8, 1, groups=8)
+        assert AdvancedQuantizedLayerSelector([], 0, 0).do_quantize(depthwise)
+        selector = AdvancedQuantizedLayerSelector(["depthwiseConv"], 0, 0)
+        assert not selector.do_quantize(depthwise)
+        assert selector.do_quantize(convolution(8, 1, groups=1))
+        assert selector.do_quantize(convolution(8, 2, groups=4))
+
+    def test_biases(self) -> None:
+        """SEL-6: The advanced selector MUST skip the biases of convolutions, innerProducts and
+        batchedMatmuls where `bias` is in `skip_layer_types`.
+        """
+        for layer in (convolution(), matmul("innerProduct", 2, 2), matmul("batchedMatmul", 2, 2)):
+            for types, expected in ((["bias"], False), ([], True)):
+                selector = AdvancedQuantizedLayerSelector(types, 0, 0)
+                assert selector.do_quantize(layer, weight_param="bias") is expected
+
+    def test_kernel_size_missing(self) -> None:
+        with pytest.raises(refquant.ShapeError, match=r"layer 'conv'.*kernelSize"):
+            AdvancedQuantizedLayerSelector().do_quantize(convolution(size=()))
+
+
+class TestMatrixMultiply:
+    """SEL-7: The matrix-multiply selector MUST accept an innerProduct or batchedMatmul exactly when its
+    sizes lie in the stated limits and, where names are given, its name is one of them; and every branch and
+    loop.
+    """
+
+    @pytest.mark.parametrize("kind", ["innerProduct", "batchedMatmul"])
+    @pytest.mark.parametrize(
+        ("limits", "expected"),
+        [
+            ({}, True),
+            ({"minimum_weight_count": 24}, True),
+            ({"minimum_weight_count": 25}, False),
+            ({"minimum_input_channels": 4, "minimum_output_channels": 6}, True),
+            ({"minimum_input_channels": 5}, False),
+            ({"minimum_output_channels": 7}, False),
+            ({"maximum_input_channels": 4, "maximum_output_channels": 6}, True),
+            ({"maximum_input_channels": 3}, False),
+            ({"maximum_output_channels": 5}, False),
+            ({"include_layers_with_names": ["mm"]}, True),
+            ({"include_layers_with_names": ("other",)}, False),
+            ({"include_layers_with_names": []}, True),
+        ],
+    )
+    def test_limits(self, kind: str, limits: dict[str, Any], expected: bool) -> None:
+        selector = MatrixMultiplyLayerSelector(**limits)
+        assert selector.do_quantize(matmul(kind, 4, 6)) is expected
+        assert selector.do_quantize(matmul(kind, 4, 6), weight_param="bias")
+
+    def test_other_layers(self) -> None:
+        selector = MatrixMultiplyLayerSelector()
+        for name in LAYERS:
+            layer = network(LAYERS[name]).neuralNetwork.layers[0]
+            expected = name in ("innerProduct", "batchedMatmul", "branch", "loop")
+            assert selector.do_quantize(layer) == expected
+
+    @pytest.mark.parametrize("names", ["mm", [1], {"mm": 1}])
+    def test_names(self, names: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="list of names"):
+            MatrixMultiplyLayerSelector(include_layers_with_names=names)
+
+
+class TestFloats:
+    """SEL-8: The layer passed to a selector MUST let it read the weights as floats through `floatValue`, and
+    MUST NOT let it change the input model.
+    """
+
+    def test_read_and_cannot_change(self) -> None:
+        model = network(ROWS["innerProduct"], 4)
+        before = model.SerializeToString()
+        seen: list[list[float]] = []
+
+        class Nosy(QuantizedLayerSelector):
+            def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+                seen.append(list(layer.innerProduct.weights.floatValue))
+                layer.name = "changed"
+                return super().do_quantize(layer)
+
+        refquant.quantize_weights(model, 8, selector=Nosy())
+        assert seen[0] == tensor.float32_weights(model.neuralNetwork.layers[0].innerProduct.weights).tolist()
+        assert model.SerializeToString() == before
+
+
+class TestGuide:
+    """The three examples of the user guide, on the embedded sample."""
+
+    def test_symmetric_without_small_layers(self) -> None:
+        selector = AdvancedQuantizedLayerSelector(
+            skip_layer_types=["batchnorm", "bias", "depthwiseConv"],
+            minimum_conv_kernel_channels=4,
+            minimum_conv_weight_count=4096,
+        )
+        made = refquant.quantize_weights(
+            refquant.MLModel(sample.model_path()),
+            nbits=8,
+            quantization_mode="linear_symmetric",
+            selector=selector,
+        )
+        quantized = [name for name, form in forms(made.get_spec()).items() if form == "linear"]
+        assert quantized == ["conv_2.weights", "dense_1.weights", "dense_2.weights"]
+
+    def test_layer_by_name(self) -> None:
+        class MyLayerSelector(QuantizedLayerSelector):
+            def __init__(self) -> None:
+                super().__init__()
+
+            def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+                ret = super().do_quantize(layer)
+                return bool(ret and layer.name != "dense_2")
+
+        made = refquant.quantize_weights(
+            refquant.MLModel(sample.model_path()),
+            nbits=8,
+            quantization_mode="linear",
+            selector=MyLayerSelector(),
+        )
+        left = [name for name, form in forms(made.get_spec()).items() if form == "float32"]
+        assert left == ["dense_2.weights", "dense_2.bias"]
+
+    def test_kmeans(self) -> None:
+        made = refquant.quantize_weights(
+            refquant.MLModel(sample.model_path()), nbits=8, quantization_mode="kmeans"
+        )
+        assert set(forms(made.get_spec()).values()) == {"lut"}
