@@ -32,7 +32,7 @@ SETTINGS: list[tuple[int, str]] = [
     (16, "linear"),
 ]
 
-#: For models of real size, of which the peer takes microseconds a weight for 1 to 7 bits; all with FULL.
+#: One setting for each kind of arithmetic.
 FEW = [
     (8, "linear"),
     (8, "linear_symmetric"),
@@ -41,7 +41,6 @@ FEW = [
     (3, "linear_lut"),
     (16, "linear"),
 ]
-FULL = os.environ.get("REFQUANT_PARITY") == "full"
 
 #: The user guide's selector, and two more.
 SELECTORS: list[tuple[str, dict[str, Any]]] = [
@@ -155,15 +154,22 @@ def test_int8(name: str, coremltools_9: Peer) -> None:
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_published_models(path: Path, coremltools_9: Peer) -> None:
+def test_published_models(path: Path, coremltools_9: Peer, coremltools_8: Peer) -> None:
     model = refquant.MLModel(path).get_spec()
-    for nbits, mode in [each for each in SETTINGS if each[1] != "custom_lut"] if FULL else FEW:
-        expected = coremltools_9.quantize(model, nbits=nbits, quantization_mode=mode)
-        if isinstance(expected, str):
-            TALLY[f"the peer raised {expected[:60]}"] += 1
-            continue
+    for nbits, mode in SETTINGS:
         if model.isUpdatable:
-            TALLY["updatable: the peer quantizes updatable layers too"] += 1
+            TALLY["not compared: an updatable model, whose updatable layers the peer quantizes too"] += 1
+            continue
+        expected = coremltools_9.quantize(model, nbits=nbits, quantization_mode=mode)
+        if (
+            isinstance(expected, str)
+            and expected.startswith("TypeError")
+            and "PoseEstimation" not in path.name
+        ):
+            # A convolution with a batchnorm, which 9.0 does not survive.
+            expected = coremltools_8.quantize(model, nbits=nbits, quantization_mode=mode)
+        if isinstance(expected, str):
+            TALLY[f"not compared: the peer raised {expected.split(':')[0]} for {path.stem}"] += 1
             continue
         compare(mine(model, nbits, mode), expected, f"{nbits} {mode}")
 
