@@ -1,0 +1,310 @@
+"""Chapter 13, reading and writing: what can be a source, what comes back, and what a failure leaves."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refquant
+from refquant.errors import ArgumentError, FileError
+from refquant.model import file
+from refquant.model.file import MLModel, load, save
+from refquant.schema import coreml
+from refquant.schema.coreml import Model
+from tests.networks import ROWS, network
+
+needs_permissions = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may do anything"
+)
+
+
+@pytest.fixture
+def model() -> Model:
+    return network(ROWS["innerProduct"], 2)
+
+
+class Foreign:
+    """Like coremltools' MLModel: made from a message of another definition, with a compute unit."""
+
+    def __init__(self, spec: Any, compute_units: str = "ALL") -> None:
+        self.spec = spec
+        self.compute_unit = compute_units
+
+    def get_spec(self) -> Any:
+        return self.spec
+
+
+class Plain:
+    """Has a specification, and no compute unit."""
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+
+    def get_spec(self) -> Any:
+        return self.spec
+
+
+class TestSources:
+    """What you pass is the kind you get back, and the argument is never changed."""
+
+    def test_paths_and_files(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        save(model, path)
+        for source in (path, str(path), io.BytesIO(path.read_bytes())):
+            made = refquant.quantize_weights(source, 8)
+            assert isinstance(made, MLModel)
+            assert made.get_spec() == refquant.quantize_weights(model, 8)
+        assert path.read_bytes() == model.SerializeToString()
+
+    def test_bytes(self, model: Model) -> None:
+        data = model.SerializeToString()
+        for source in (data, bytearray(data), memoryview(data)):
+            made = refquant.quantize_weights(source, 8)
+            assert isinstance(made, bytes)
+            assert made == refquant.quantize_weights(model, 8).SerializeToString()
+
+    def test_messages(self, model: Model) -> None:
+        before = model.SerializeToString()
+        assert isinstance(refquant.quantize_weights(model, 8), Model)
+        foreign = coreml.standard_model().FromString(before)
+        made = refquant.quantize_weights(foreign, 8)
+        assert type(made) is type(foreign)
+        assert made.SerializeToString() == refquant.quantize_weights(before, 8)
+        assert model.SerializeToString() == foreign.SerializeToString() == before
+
+    def test_objects_with_a_specification(self, model: Model) -> None:
+        foreign = Foreign(coreml.standard_model().FromString(model.SerializeToString()), "CPU_ONLY")
+        made = refquant.quantize_weights(foreign, 8)
+        assert type(made) is Foreign
+        assert (type(made.spec), made.compute_unit) == (type(foreign.spec), "CPU_ONLY")
+        assert made.spec.SerializeToString() == refquant.quantize_weights(model, 8).SerializeToString()
+        assert type(refquant.quantize_weights(Plain(model), 8)) is Plain
+        with pytest.raises(ArgumentError, match="gave str, not a message"):
+            load(Plain("spec"))  # type: ignore[arg-type]
+
+    def test_mlmodel(self, model: Model) -> None:
+        held = MLModel(model)
+        spec = held.get_spec()
+        spec.specificationVersion = 9
+        assert held.get_spec() == model
+        made = refquant.quantize_weights(held, 8)
+        assert isinstance(made, MLModel)
+        assert made.get_spec() == refquant.quantize_weights(model, 8)
+        assert MLModel(held).get_spec() == model
+        assert repr(held) == f"<refquant.MLModel neuralNetwork, {model.ByteSize():,} bytes>"
+
+    @pytest.mark.parametrize("source", [42, None, [], io.StringIO("text")])
+    def test_anything_else(self, source: Any) -> None:
+        with pytest.raises(ArgumentError):
+            load(source)
+
+
+class TestBadFiles:
+    """Each unreadable input has an error that says what is wrong."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "is empty"),
+            (b"PK\x03\x04rest", "zip archive"),
+            (b"\x89HDF\r\n\x1a\nrest", "HDF5"),
+            (b'{"json": 1}', "JSON"),
+            (b"\x1f\x8brest", "gzip"),
+            (b"hello world", "damaged or something else"),
+            (b"\x08\x01", "damaged or something else"),
+        ],
+    )
+    def test_no_model(self, content: bytes, message: str, tmp_path: Path) -> None:
+        path = tmp_path / "bad.mlmodel"
+        path.write_bytes(content)
+        with pytest.raises(FileError, match=f"bad.mlmodel is not a Core ML model: .*{message}"):
+            load(path)
+        with pytest.raises(FileError, match="not a Core ML model"):
+            load(content)
+
+    def test_truncated(self, model: Model) -> None:
+        data = model.SerializeToString()
+        for size in range(len(data) // 2, len(data), 7):
+            with pytest.raises(FileError):
+                load(data[:size])
+
+    def test_missing_and_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(FileError, match="No such file"):
+            load(tmp_path / "nothing.mlmodel")
+        with pytest.raises(FileError, match=r"a folder without Manifest\.json"):
+            load(tmp_path)
+
+    @needs_permissions
+    def test_unreadable(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        save(model, path)
+        path.chmod(0)
+        with pytest.raises(FileError, match="Permission denied"):
+            load(path)
+
+    def test_too_large(self, monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+        monkeypatch.setattr(file, "LARGEST", 10)
+        with pytest.raises(FileError, match="more than a protobuf message can have"):
+            load(model.SerializeToString())
+
+    def test_is_an_os_error_too(self) -> None:
+        with pytest.raises(OSError, match="No such file") as caught:
+            load("/nowhere/nothing.mlmodel")
+        assert isinstance(caught.value, refquant.RefquantError)
+
+
+class TestWhole:
+    """FILE-6: A file MUST be written whole or not at all."""
+
+    def test_new_file(self, model: Model, tmp_path: Path) -> None:
+        old_mask = os.umask(0o027)
+        try:
+            MLModel(model).save(tmp_path / "a.mlmodel")
+        finally:
+            os.umask(old_mask)
+        assert (tmp_path / "a.mlmodel").read_bytes() == model.SerializeToString()
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+        if os.name == "posix":
+            assert stat.S_IMODE((tmp_path / "a.mlmodel").stat().st_mode) == 0o640
+
+    def test_permissions_of_an_old_file(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(b"old")
+        path.chmod(0o604)
+        save(model, path)
+        assert path.read_bytes() == model.SerializeToString()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+    def test_symbolic_link(self, model: Model, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        link = tmp_path / "link.mlmodel"
+        link.symlink_to(tmp_path / "folder" / "real.mlmodel")
+        for _ in range(2):
+            save(model, link)
+            assert link.is_symlink()
+            assert (tmp_path / "folder" / "real.mlmodel").read_bytes() == model.SerializeToString()
+
+    @pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="no such device")
+    def test_device(self, model: Model) -> None:
+        save(model, "/dev/null")
+        assert Path("/dev/null").is_char_device()
+
+    def test_overwrite(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(b"old")
+        with pytest.raises(FileError, match="exists already"):
+            save(model, path, overwrite=False)
+        assert path.read_bytes() == b"old"
+
+    def test_no_folder(self, model: Model, tmp_path: Path) -> None:
+        with pytest.raises(FileError, match="no folder"):
+            save(model, tmp_path / "nothing" / "a.mlmodel")
+        with pytest.raises(FileError, match="is a folder"):
+            save(model, tmp_path)
+
+    @pytest.mark.parametrize("failing", ["fsync", "replace"])
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_failure_leaves_what_was(
+        self, failing: str, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / name
+        save(model, path)
+        before = MLModel(path).get_spec()
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, failing, full)
+        with pytest.raises(FileError, match="No space left") as caught:
+            save(network(ROWS["gru"]), path)
+        assert isinstance(caught.value.__cause__, OSError)
+        monkeypatch.undo()
+        assert MLModel(path).get_spec() == before
+        assert os.listdir(tmp_path) == [name]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
+    def test_no_room(self, tmp_path: Path, model: Model) -> None:
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(b"old")
+        script = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+from refquant.model.file import load, save
+from refquant.errors import FileError
+try:
+    save(load({model.SerializeToString()!r}), {str(path)!r})
+except FileError as error:
+    raise SystemExit("File too large" not in str(error))
+"""
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+        assert path.read_bytes() == b"old"
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+
+class TestPackages:
+    """An .mlpackage folder whose model is a neural network."""
+
+    def test_round_trip(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlpackage"
+        for each in (model, network(ROWS["gru"])):
+            save(each, path)
+            assert load(path) == each
+        manifest = json.loads((path / "Manifest.json").read_text())
+        entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
+        assert (path / "Data" / entry["path"]).read_bytes() == network(ROWS["gru"]).SerializeToString()
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
+        with pytest.raises(FileError, match="exists already"):
+            save(model, path, overwrite=False)
+
+    def test_a_file_in_its_place(self, model: Model, tmp_path: Path) -> None:
+        (tmp_path / "a.mlpackage").write_bytes(b"old")
+        save(model, tmp_path / "a.mlpackage")
+        assert load(tmp_path / "a.mlpackage") == model
+
+    def test_failure_when_the_new_one_takes_its_place(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
+        replace, calls = os.replace, []
+
+        def second_fails(source: Any, target: Any) -> None:
+            calls.append(target)
+            if Path(target) == path and len(calls) == 4:
+                raise OSError(errno.EIO, "Input/output error")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", second_fails)
+        with pytest.raises(FileError, match="Input/output"):
+            save(network(ROWS["gru"]), path)
+        assert load(path) == model
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
+
+    @pytest.mark.parametrize(
+        ("manifest", "message"),
+        [
+            ("not json", "does not name"),
+            ("{}", "does not name"),
+            ('{"rootModelIdentifier": "A", "itemInfoEntries": {}}', "does not name"),
+            ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": 3}}}', "does not name"),
+            ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "../../x"}}}', "outside"),
+            ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "/etc/passwd"}}}', "outside"),
+            ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "gone"}}}', "No such file"),
+        ],
+    )
+    def test_bad_manifest(self, manifest: str, message: str, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlpackage"
+        path.mkdir()
+        (path / "Manifest.json").write_text(manifest)
+        with pytest.raises(FileError, match=message):
+            load(path)
