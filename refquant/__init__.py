@@ -27,6 +27,13 @@ from refquant.quantize import (
     dequantize_weights,
     quantize_weights,
 )
+from refquant.report import (
+    Comparison,
+    TensorDifference,
+    TensorInfo,
+    compare_weights,
+    inspect_weights,
+)
 
 __version__ = "0.1.0"
 
@@ -34,6 +41,7 @@ __all__ = [
     "AdvancedQuantizedLayerSelector",
     "ArgumentError",
     "CodeError",
+    "Comparison",
     "FileError",
     "HalfRangeError",
     "LutFunctionError",
@@ -47,10 +55,14 @@ __all__ = [
     "RefquantError",
     "RefquantWarning",
     "ShapeError",
+    "TensorDifference",
     "TensorError",
+    "TensorInfo",
     "UpdatableError",
     "__version__",
     "activate_int8_int8_matrix_multiplications",
+    "compare_weights",
     "dequantize_weights",
+    "inspect_weights",
     "quantize_weights",
 ]

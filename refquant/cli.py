@@ -6,7 +6,6 @@ import argparse
 import difflib
 import importlib
 import json
-import logging
 import math
 import os
 import sys
@@ -20,7 +19,15 @@ from refquant.model.file import MLModel, load, save
 from refquant.model.walk import all_layers, networks
 from refquant.quantize import HALF_OVERFLOW, MODES, ProgressCallback
 from refquant.report import Comparison, TensorInfo, compare_weights, decibels, inspect_weights
-from refquant.terminal import print_table, progress_bar, say, shorten, warnings_as_lines, write_line
+from refquant.terminal import (
+    log_as_lines,
+    print_table,
+    progress_bar,
+    say,
+    shorten,
+    warnings_as_lines,
+    write_line,
+)
 
 #: Name that stands for standard input or standard output in place of a file.
 STREAM = "-"
@@ -32,10 +39,8 @@ BAD_INPUT, BAD_USAGE, INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for a bad input, 2 for bad usage."""
     options = _parser().parse_args(arguments)
-    if options.verbose:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     try:
-        with warnings_as_lines():
+        with warnings_as_lines(), log_as_lines(options.verbose):
             options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from refquant.errors import RefquantWarning
-from refquant.quantize import Progress, ProgressCallback
+from refquant.quantize import Progress, ProgressCallback, logger
 
 #: Widest a name may be in a table before its middle is left out.
 NAME_WIDTH = 36
@@ -30,6 +31,21 @@ def warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", RefquantWarning)
         warnings.showwarning = one_line
         yield
+
+
+@contextmanager
+def log_as_lines(verbose: bool) -> Iterator[None]:
+    """Show what refquant logs as one line each on stderr, where that is wanted."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    if verbose:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 @contextmanager

@@ -1,0 +1,412 @@
+"""The command line: each command end to end, its exit codes, and what a person reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refquant
+from refquant import cli, sample, terminal
+from refquant.model import tensor
+from refquant.model.file import load, save
+from refquant.model.walk import all_sites
+from tests.networks import ROWS, described, network
+from tests.test_quantize import inner_product
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "in.mlmodel"
+    save(inner_product([0.0, 1.0, 2.0, 4.0], [1.0, 2.0]), path)
+    return str(path)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> str:
+    return str(tmp_path / "out.mlmodel")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command; give its exit code, output and errors."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = cli.main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def shell(*arguments: str, **options: Any) -> Any:
+    return subprocess.run(
+        [sys.executable, "-m", "refquant", *arguments], capture_output=True, check=False, **options
+    )
+
+
+class TestQuantize:
+    def test_and_back(self, run: Any, model: str, out: str, tmp_path: Path) -> None:
+        code, output, errors = run("quantize", model, out, "--nbits", "8")
+        before, after = Path(model).stat().st_size, Path(out).stat().st_size
+        change = "smaller" if after <= before else "larger"
+        assert (code, output) == (0, "")
+        assert errors.startswith(f"refquant: {before:,} bytes -> {after:,} bytes: ")
+        assert errors.endswith(f"times {change}\n")
+        assert load(out) == refquant.quantize_weights(load(model), 8)
+        back = str(tmp_path / "back.mlmodel")
+        assert run("dequantize", out, back, "--quiet") == (0, "", "")
+        assert load(back) == refquant.dequantize_weights(load(out))
+
+    @pytest.mark.parametrize(
+        ("options", "settings"),
+        [
+            (["--nbits", "4", "--mode", "kmeans"], {"nbits": 4, "quantization_mode": "kmeans_lut"}),
+            (["--nbits", "16"], {"nbits": 16}),
+            (["--mode", "dequantization"], {"nbits": 16, "quantization_mode": "dequantization"}),
+            (["--nbits", "8", "--no-fuse"], {"nbits": 8, "fuse": False}),
+            (
+                ["--nbits", "8", "--skip-layer-types", "bias, scale", "--skip-layer-types", "gru"],
+                {
+                    "nbits": 8,
+                    "selector": refquant.AdvancedQuantizedLayerSelector(["bias", "scale", "gru"], 0, 0),
+                },
+            ),
+            (
+                ["--nbits", "8", "--min-conv-kernel-channels", "4"],
+                {"nbits": 8, "selector": refquant.AdvancedQuantizedLayerSelector([], 4, 0)},
+            ),
+            (
+                ["--nbits", "8", "--min-conv-weight-count", "999"],
+                {"nbits": 8, "selector": refquant.AdvancedQuantizedLayerSelector([], 0, 999)},
+            ),
+        ],
+    )
+    def test_options(self, options: list[str], settings: Any, run: Any, tmp_path: Path, out: str) -> None:
+        path = tmp_path / "chain.mlmodel"
+        save(network(ROWS["conv_bias_scale_bias"]), path)
+        assert run("quantize", str(path), out, "--quiet", *options) == (0, "", "")
+        assert load(out) == refquant.quantize_weights(load(path), **settings)
+
+    def test_skip_layer(self, run: Any, out: str) -> None:
+        path = str(sample.model_path())
+        assert run("quantize", path, out, "--nbits", "8", "--skip-layer", "dense_2", "--quiet") == (0, "", "")
+        left = {site.layer.name for site in all_sites(load(out)) if tensor.form(site.params) == "float32"}
+        assert left == {"dense_2"}
+        code, _, errors = run("quantize", path, out, "--nbits", "8", "--skip-layer", "dense2", "--force")
+        assert code == 2
+        assert (
+            errors
+            == "refquant: error: the model has no layer 'dense2'; did you mean 'dense_2' or 'dense_1'?\n"
+        )
+        assert run("quantize", path, out, "--nbits", "8", "--skip-layer", "zzz", "--force")[2].endswith(
+            "'zzz'\n"
+        )
+
+    def test_half_overflow(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "wide.mlmodel")
+        save(inner_product([1.0, 1e6]), path)
+        code, _, errors = run("quantize", path, out, "--nbits", "16")
+        assert code == 1
+        assert "layer 'fc' (innerProduct), tensor weights[1]: 1000000.0 is outside" in errors
+        code, _, errors = run("quantize", path, out, "--nbits", "16", "--half-overflow", "keep")
+        assert code == 0
+        assert errors.startswith("refquant: warning: layer 'fc'")
+
+    def test_lut_function(
+        self, run: Any, model: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "my_tables.py").write_text(
+            "def ends(nbits, weights):\n"
+            "    return [0.0, max(weights)], [int(w > 1) for w in weights]\n"
+            "def fails(nbits, weights):\n"
+            "    raise OSError('disk on fire')\n"
+            "def short(nbits, weights):\n"
+            "    return [0.0], [0] * len(weights)\n"
+            "number = 3\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        command = ["quantize", model, out, "--nbits", "1", "--mode", "custom_lut", "--quiet"]
+        assert run(*command, "--lut-function", "my_tables:ends") == (0, "", "")
+        assert load(out).neuralNetwork.layers[0].innerProduct.weights.rawValue == bytes([0b00110000])
+        for function, code, message in (
+            ("my_tables:fails", 1, "lut_function raised OSError: disk on fire"),
+            ("my_tables:short", 1, "gave a table of 1, not 2"),
+            ("my_tables:number", 2, "is not a function"),
+            ("my_tables:gone", 2, "cannot find --lut-function my_tables:gone"),
+            ("nowhere:gone", 2, "ModuleNotFoundError"),
+            ("", 2, "cannot find"),
+        ):
+            found = run(*command, "--force", "--lut-function", function)
+            assert found[0] == code
+            assert message in found[2]
+            assert found[2].count("\n") == 1
+        assert run(*command, "--force")[0] == 2
+
+    def test_verbose(self, run: Any, model: str, out: str) -> None:
+        assert (
+            "refquant: layer 'fc' (innerProduct)"
+            in run("quantize", model, out, "--nbits", "8", "--verbose")[2]
+        )
+
+    def test_activate_int8(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = tmp_path / "mm.mlmodel"
+        ready = inner_product([1.0, 2.0])
+        ready.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+        save(ready, path)
+        assert run("activate-int8", str(path), out, "--quiet") == (0, "", "")
+        assert load(out).neuralNetwork.layers[0].innerProduct.int8DynamicQuantize
+
+
+class TestBadUsage:
+    """Exit code 2, one line, and nothing written."""
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ([], "--nbits is needed"),
+            (["--nbits", "0"], "nbits must be 16 or 1 to 8, not 0"),
+            (["--nbits", "9"], "not 9"),
+            (["--nbits", "17"], "not 17"),
+            (["--nbits", "eight"], "invalid int value"),
+            (["--nbits", "8", "--mode", "cubic"], "unknown quantization mode 'cubic'"),
+            (["--nbits", "4", "--mode", "linear_symmetric"], "8 bits only"),
+            (["--nbits", "8", "--skip-layer-types", "dense"], "cannot skip 'dense'"),
+            (["--nbits", "8", "--lut-function"], "expected one argument"),
+            (["--frobnicate"], "unrecognized arguments"),
+        ],
+    )
+    def test_refused(self, options: list[str], message: str, run: Any, model: str, out: str) -> None:
+        code, output, errors = run("quantize", model, out, *options)
+        assert (code, output) == (2, "")
+        assert message in errors
+        assert not os.path.exists(out)
+
+    def test_no_command(self, run: Any) -> None:
+        code, _, errors = run()
+        assert code == 2
+        assert "COMMAND" in errors
+
+
+class TestBadInput:
+    """Exit code 1, one line that names the file and the fault, and nothing written."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "it is empty"),
+            (sample.model_bytes()[:5000], "cut short"),
+            (b"\x89HDF\r\n\x1a\n", "HDF5"),
+            (described("mlProgram").SerializeToString(), "coremltools.optimize"),
+            (described("treeEnsembleClassifier").SerializeToString(), "tree ensemble"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["quantize", "dequantize", "inspect"])
+    def test_content(
+        self, command: str, content: bytes, message: str, run: Any, tmp_path: Path, out: str
+    ) -> None:
+        path = tmp_path / "bad.mlmodel"
+        path.write_bytes(content)
+        more = {"quantize": [out, "--nbits", "8"], "dequantize": [out], "inspect": []}[command]
+        code, output, errors = run(command, str(path), *more)
+        assert (code, output) == (1, "")
+        assert message in errors
+        assert errors.count("\n") == 1
+        assert os.listdir(tmp_path) == ["bad.mlmodel"]
+
+    def test_paths(self, run: Any, model: str, out: str, tmp_path: Path) -> None:
+        for arguments, message in (
+            ((str(tmp_path / "nothing"), out), "No such file"),
+            ((str(tmp_path), out), "folder without Manifest.json"),
+            ((model, str(tmp_path / "no" / "out.mlmodel")), "no folder"),
+            ((model, model), "exists already; --force overwrites it"),
+        ):
+            code, _, errors = run("quantize", *arguments, "--nbits", "8")
+            assert code == 1
+            assert message in errors
+        assert not os.path.exists(out)
+
+    def test_force_over_the_input(self, run: Any, model: str) -> None:
+        expected = refquant.quantize_weights(load(model), 8)
+        assert run("quantize", model, model, "--nbits", "8", "--force", "--quiet")[0] == 0
+        assert load(model) == expected
+
+    def test_no_weights(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "relu.mlmodel")
+        save(network(lambda net: [net.relu()].clear()), path)
+        code, _, errors = run("quantize", path, out, "--nbits", "8", "--quiet")
+        assert code == 0
+        assert errors.startswith("refquant: warning: the model has no float32 weights")
+
+    def test_debug_shows_the_traceback(self, tmp_path: Path) -> None:
+        with pytest.raises(refquant.FileError):
+            cli.main(["inspect", str(tmp_path / "nothing"), "--debug"])
+
+    def test_interrupted(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, "inspect_weights", interrupt)
+        assert run("inspect", model) == (130, "", "")
+
+
+class TestInspect:
+    def test_table(self, run: Any, model: str) -> None:
+        code, output, _ = run("inspect", model)
+        lines = output.splitlines()
+        assert code == 0
+        assert lines[0].split() == ["layer", "type", "tensor", "shape", "format", "bits", "scales", "bytes"]
+        assert lines[1].split() == ["fc", "innerProduct", "weights", "2", "x", "2", "float32", "32", "16"]
+        assert lines[2].split() == ["fc", "innerProduct", "bias", "2", "float32", "32", "8"]
+        assert lines[4] == "2 tensors, 6 weights in 24 bytes, 1.00 times less than in float32"
+
+    def test_lut_and_uncovered(self, run: Any, tmp_path: Path) -> None:
+        path = str(tmp_path / "custom.mlmodel")
+        save(refquant.quantize_weights(network(ROWS["custom"]), 2, "kmeans"), path)
+        output = run("inspect", path)[1]
+        assert "4 (table)" in output
+        assert "weights[0] *" in output
+        assert output.endswith("* quantization leaves this tensor alone\n")
+
+    def test_json(self, run: Any, model: str) -> None:
+        found = json.loads(run("inspect", model, "--json")[1])
+        assert found["tensors"][0]["shape"] == [2, 2]
+
+    def test_nothing(self, run: Any, tmp_path: Path) -> None:
+        path = str(tmp_path / "relu.mlmodel")
+        save(network(lambda net: [net.relu()].clear()), path)
+        assert run("inspect", path)[1].endswith("0 tensors, 0 weights in 0 bytes\n")
+
+
+class TestCompare:
+    def test_table(self, run: Any, model: str, out: str) -> None:
+        run("quantize", model, out, "--nbits", "8")
+        code, output, _ = run("compare", model, out)
+        lines = output.splitlines()
+        assert code == 0
+        assert lines[0].split() == [
+            "layer",
+            "tensor",
+            "weights",
+            "max",
+            "error",
+            "mean",
+            "error",
+            "SNR",
+            "dB",
+        ]
+        assert lines[1].split() == ["fc", "weights", "4", "0", "0", "inf"]
+
+    def test_fused_and_json(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "chain.mlmodel")
+        save(network(ROWS["conv_scale"]), path)
+        run("quantize", path, out, "--nbits", "8")
+        output = run("compare", path, out)[1]
+        assert "only in A: layer_1.scale, layer_1.bias" in output
+        assert "only in B: layer_0.bias" in output
+        assert "Fused layers" in output
+        found = json.loads(run("compare", path, path, "--json")[1])
+        assert found["tensors"][0]["snr"] is None
+
+
+class TestDemo:
+    def test_table_and_models(self, run: Any, tmp_path: Path) -> None:
+        code, output, errors = run("demo", "--output", str(tmp_path / "models"))
+        assert (code, errors) == (0, "")
+        rows = [line.replace("half precision", "half_precision").split() for line in output.splitlines()]
+        assert rows[1] == ["float32", "32", "121,441", "1.00", "0", "0", "inf"]
+        assert [row[0] for row in rows[2:16]].count("linear") == 5
+        assert len(rows) == 18
+        for row in rows[2:16]:
+            name, nbits, size = row[0], row[1], row[2]
+            made = tmp_path / "models" / f"digits_{name}_{nbits}.mlmodel"
+            assert f"{made.stat().st_size:,}" == size
+
+    def test_help_and_version(self, run: Any) -> None:
+        assert run("--version") == (0, f"refquant {refquant.__version__}\n", "")
+        for command in ([], *([name] for name in cli.COMMANDS)):
+            code, output, _ = run(*command, "--help")
+            assert code == 0
+            assert max(map(len, output.splitlines())) <= 80
+
+
+class TestAsAProgram:
+    def test_streams(self) -> None:
+        done = shell("quantize", "-", "-", "--nbits", "8", "--quiet", input=sample.model_bytes())
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == refquant.quantize_weights(sample.model_bytes(), 8)
+
+    def test_nobody_reads(self) -> None:
+        program = f"{sys.executable} -m refquant inspect {sample.model_path()} --json | head -c 1"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (done.stdout, done.stderr) == (b"{", b"")
+
+    def test_error(self) -> None:
+        done = shell("inspect", "/nowhere/nothing.mlmodel", text=True)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert (
+            done.stderr
+            == "refquant: error: cannot read /nowhere/nothing.mlmodel: No such file or directory\n"
+        )
+
+
+class TestTerminal:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def test_progress_bar(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        class Bar:
+            """Stands in for tqdm's."""
+
+            def __init__(self, **options: Any) -> None:
+                self.n, self.total, self.seen = 0, 0, list[str]()
+
+            def __enter__(self) -> Bar:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                assert (self.seen, self.n, self.total) == (["a", "b"], 7, 7)
+
+            def set_description(self, text: str) -> None:
+                self.seen.append(text)
+
+            def update(self, more: int) -> None:
+                self.n += more
+
+        monkeypatch.setitem(sys.modules, "tqdm", type(sys)("tqdm"))
+        monkeypatch.setattr(sys.modules["tqdm"], "tqdm", Bar, raising=False)
+        monkeypatch.setattr(sys, "stderr", self.Screen())
+        with terminal.progress_bar(quiet=False) as moved:
+            assert moved is not None
+            moved(refquant.Progress("a", "gru", 3, 7))
+            moved(refquant.Progress("b", "gru", 7, 7))
+        with terminal.progress_bar(quiet=True) as none:
+            assert none is None
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+        with terminal.progress_bar(quiet=False) as none:
+            assert none is None
+
+    def test_long_names(self) -> None:
+        assert terminal.shorten("x" * 36) == "x" * 36
+        assert terminal.shorten("a" * 30 + "b" * 30) == "a" * 17 + "…" + "b" * 17
+
+    def test_other_warnings_look_as_ever(self, capsys: pytest.CaptureFixture[str]) -> None:
+        import warnings
+
+        with terminal.warnings_as_lines():
+            warnings.simplefilter("always")
+            warnings.warn("ours", refquant.RefquantWarning, stacklevel=1)
+            show = warnings.showwarning
+        with pytest.warns(UserWarning, match="old"):
+            show(UserWarning("old"), UserWarning, "file.py", 3)
+        assert capsys.readouterr().err == "refquant: warning: ours\n"
