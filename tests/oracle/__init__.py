@@ -10,3 +10,31 @@ entries as lists of floats (each exactly a binary32 number), codes as lists of i
 What a rule says MUST be refused raises `Refused`, which names the rule. What the specification does not
 speak of (a stored number too great for binary32) raises `OverflowError`.
 """
+
+from tests.oracle import (
+    dequantization,
+    fusion,
+    half,
+    int8,
+    kmeans,
+    linear,
+    lut,
+    packing,
+    symmetric,
+)
+from tests.oracle.refusal import Refused
+from tests.oracle.tensor import Channels
+
+__all__ = [
+    "Channels",
+    "Refused",
+    "dequantization",
+    "fusion",
+    "half",
+    "int8",
+    "kmeans",
+    "linear",
+    "lut",
+    "packing",
+    "symmetric",
+]

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import (
@@ -27,6 +27,9 @@ from tests.oracle import (
 )
 from tests.oracle.refusal import Refused
 from tests.oracle.tensor import Channels
+
+#: The oracle is slow by design; how long an example takes tells nothing.
+no_deadline = settings(deadline=None)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -80,6 +83,7 @@ class TestRounding:
         assert rounding.round_binary32(Fraction(3, 2**150)) == Fraction(2, 2**149)
 
     @given(finite)
+    @no_deadline
     def test_binary32_is_the_machines(self, x: float) -> None:
         try:
             machine = struct.unpack("<f", struct.pack("<f", x))[0]
@@ -90,6 +94,7 @@ class TestRounding:
             assert bits(binary64.stored(binary64.number(x))) == bits(machine)
 
     @given(st.floats(-70000, 70000) | st.floats(-1e-4, 1e-4))
+    @no_deadline
     def test_binary16_is_the_machines(self, x: float) -> None:
         try:
             machine = struct.unpack("<e", struct.pack("<e", x))[0]
@@ -100,6 +105,7 @@ class TestRounding:
             assert rounding.round_binary16(Fraction(x)) == Fraction(machine)
 
     @given(finite, finite)
+    @no_deadline
     def test_binary64_operations_are_the_machines(self, x: float, y: float) -> None:
         a, b = binary64.number(x), binary64.number(y)
         for operation, machine in (
@@ -118,6 +124,7 @@ class TestRounding:
                 assert bits(binary64.to_float(operation(a, b))) == bits(machine)
 
     @given(st.floats(min_value=0, allow_infinity=False))
+    @no_deadline
     def test_square_root_is_the_machines(self, x: float) -> None:
         assert bits(binary64.to_float(binary64.square_root(binary64.number(x)))) == bits(math.sqrt(x))
 
@@ -172,6 +179,7 @@ class TestPacking:
         assert packing.unpack(bytes([0b10100111, 0b11111111]), 3, 3) == [5, 1, 7]
 
     @given(st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, 2**n - 1)))))
+    @no_deadline
     def test_there_and_back(self, case: tuple[int, list[int]]) -> None:
         nbits, codes = case
         assert packing.unpack(packing.pack(codes, nbits), nbits, len(codes)) == codes
@@ -210,6 +218,7 @@ class TestHalf:
             assert bits(found) == bits(machine) or (math.isnan(found) and math.isnan(machine))
 
     @given(st.floats(-65500, 65500, width=32) | st.floats(-(2.0**-13), 2.0**-13, width=32))
+    @no_deadline
     def test_encoding_is_the_machines(self, x: float) -> None:
         assert half.encode([x]) == struct.pack("<e", x)
 
@@ -346,6 +355,7 @@ class TestKmeans:
         assert found == kmeans.Optimum(Fraction(step) ** 2, [1.0])
 
     @given(st.lists(st.integers(-20, 20), min_size=1, max_size=5), st.integers(1, 3))
+    @no_deadline
     def test_optimum_is_the_least_of_all_clusterings(self, weights: list[int], size: int) -> None:
         exact = [Fraction(w) for w in weights]
 
