@@ -264,6 +264,14 @@ class TestLinear:
             [0, 1], [above], [0.0], []
         )
 
+    def test_threshold_itself(self) -> None:
+        # 1e-6 in binary64 is 0x10c6f7a0b5ed8d * 2^-72: its first 25 bits (the last is 0) make one binary32
+        # number, its last 24 another. Less the negative of the second, the first gives a range of exactly that; a unit
+        # more, 2^-72, gives the next binary64 number.
+        first, rest = 0x10C6F7A0000000 / 2**72, 0xB5ED8D / 2**72
+        assert linear.encode([-rest, first], 1, Channels(1, 1, 2)).codes == [0, 0]
+        assert linear.encode([-rest - 2.0**-72, first], 1, Channels(1, 1, 2)).codes == [0, 1]
+
     def test_equal_weights_are_not_collapsed(self) -> None:
         found = linear.encode([7.0, 7.0, -0.0, 0.0], 4, Channels(1, 2, 2))
         assert found == linear.Quantized([0] * 4, [0.0, 0.0], [7.0, 0.0], [])
@@ -285,6 +293,14 @@ class TestSymmetric:
         weights = [127.0, -127.0, 0.0, 0.5]
         found = symmetric.encode(weights, 8, one(weights))
         assert found == linear.Quantized([255, 1, 128, 128], [1.0], [-128.0], [])
+
+    def test_division(self) -> None:
+        # r = 127 * 49, so the scale is 49; 51.5 scales above 128 is a tie at 179.5 and goes to 180. The
+        # reciprocal of 49 is 23/49 of 2^-58 too small (see TestLinear), so a product would fall short of
+        # 179.5 by 179.5 * 23 * 2^-58 = 4128.5 * 2^-58, over half (4096 * 2^-58) of the 2^-45 between
+        # numbers there, and go to 179.
+        weights = [6223.0, 51.5 * 49]
+        assert symmetric.encode(weights, 8, one(weights)).codes == [255, 180]
 
     def test_zeros(self) -> None:
         # -128 * 0 is -0.
@@ -313,8 +329,10 @@ class TestLut:
         )
 
     def test_entries_come_from_the_unrounded_scale(self) -> None:
-        # Weights 0 and 1, 3 steps: entry 2 is 2/3, in binary32 11184811 * 2^-24.
-        assert lut.encode_linear([0.0, 1.0], 2).table == [0.0, 11184811 / 2**25, 11184811 / 2**24, 1.0]
+        # Weights 0 and 1, 7 steps: entry 3 is 3/7, in binary32 14380471 * 2^-25 (3/7 * 2^25 = 14380470.86).
+        # The scale as it would be stored is 9586981 * 2^-26; three of that are 14380471.5 * 2^-25, a tie
+        # that goes to 14380472.
+        assert lut.encode_linear([0.0, 1.0], 3).table[3] == 14380471 / 2**25
 
     def test_custom(self) -> None:
         assert lut.accept_custom([0.1, 2], [1.0, 0], 1, 2) == lut.Quantized(
