@@ -85,11 +85,14 @@ def gather(parts: Iterable[ChannelCodes], channels: Channels) -> LinearCodes:
     """Put channels together into a tensor, rounding scales and biases to binary32. Rule: LIN-5, LIN-6."""
     found = list(parts)
     scales = array("f", [part.scale for part in found])
-    check_finite(scales, "scale")  # a range wider than binary32 holds gives an infinite one-bit scale
+    biases = array("f", [part.bias for part in found])
+    # At the very end of the range of binary32, a one-bit scale or a symmetric bias lies beyond it.
+    check_finite(scales, "scale")
+    check_finite(biases, "bias")
     return LinearCodes(
         join([part.codes for part in found], channels),
         scales,
-        array("f", [part.bias for part in found]),
+        biases,
         tuple(index for index, part in enumerate(found) if part.collapsed),
     )
 
@@ -125,8 +128,8 @@ def error_bound(least: float, greatest: float, nbits: int) -> float:
     code is rounded; at most R * 2^-24, since the stored scale is off by 2^-24 of itself and is taken
     2^n - 1 times at most; and at most about (P + s / 2) * 2^-24 for the last rounding to binary32. A
     second R * 2^-24 is more than all roundings to binary64 add, for R is no less than P * 2^-24. Where
-    codes collapse the decoded weight is the least, and R bounds the error.
+    codes collapse the decoded weight is the least, and R bounds the error, up to the rounding of R itself.
     """
     span, peak = greatest - least, max(abs(least), abs(greatest))
     scale = span / ((1 << nbits) - 1)
-    return span if scale <= SMALLEST_STEP else scale / 2 + (2 * span + peak) * 2.0**-24
+    return span * (1 + 2.0**-50) if scale <= SMALLEST_STEP else scale / 2 + (2 * span + peak) * 2.0**-24

@@ -6,7 +6,7 @@ from array import array
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refquant.codec import linear, symmetric
@@ -135,6 +135,7 @@ class TestDecoding:
 class TestErrorBound:
     """The error of a weight is within the bound that the docstring proves, computed exactly."""
 
+    @example((weights([1e-6, -3e-29]), Channels(1, 1, 2)), 1)
     @given(shaped(), nbits_of_codes)
     def test_linear(self, case: tuple[array[float], Channels], nbits: int) -> None:
         values, channels = case
@@ -156,7 +157,7 @@ class TestErrorBound:
     def test_bound_is_near_half_a_step(self) -> None:
         assert linear.error_bound(0.0, 255.0, 8) == pytest.approx(0.5, rel=1e-3)
         assert symmetric.error_bound(127.0) == pytest.approx(0.5, rel=1e-3)
-        assert linear.error_bound(0.0, 1e-6, 8) == 1e-6
+        assert linear.error_bound(0.0, 1e-6, 8) == pytest.approx(1e-6, rel=1e-12)
 
 
 class TestOrder:
