@@ -266,8 +266,8 @@ class TestLinear:
 
     def test_threshold_itself(self) -> None:
         # 1e-6 in binary64 is 0x10c6f7a0b5ed8d * 2^-72: its first 25 bits (the last is 0) make one binary32
-        # number, its last 24 another. Less the negative of the second, the first gives a range of exactly that; a unit
-        # more, 2^-72, gives the next binary64 number.
+        # number, its last 24 another. Less the negative of the second, the first gives a range of exactly
+        # that; a unit more, 2^-72, gives the next binary64 number.
         first, rest = 0x10C6F7A0000000 / 2**72, 0xB5ED8D / 2**72
         assert linear.encode([-rest, first], 1, Channels(1, 1, 2)).codes == [0, 0]
         assert linear.encode([-rest - 2.0**-72, first], 1, Channels(1, 1, 2)).codes == [0, 1]
