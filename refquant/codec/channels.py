@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
+from refquant.errors import ShapeError
+
 T = TypeVar("T", "array[float]", bytes)
 
 
@@ -24,11 +26,13 @@ class Channels(NamedTuple):
 def split(values: T, channels: Channels) -> Iterator[T]:
     """Give the values of each channel in turn, in tensor order.
 
-    `values` holds outer * count * inner weights or codes. Rule: LIN-6.
+    Raises ShapeError unless there are outer * count * inner values, and at least one. Rule: LIN-6.
     """
     outer, count, inner = channels
     row = count * inner
-    for start in range(0, row, inner) if inner else ():
+    if not values or len(values) != outer * row:
+        raise ShapeError(f"{len(values)} values do not fill {outer} x {count} x {inner}", rule="TEN-6")
+    for start in range(0, row, inner):
         part = values[start : start + inner]
         for block in range(1, outer):
             part += values[block * row + start : block * row + start + inner]
@@ -36,14 +40,9 @@ def split(values: T, channels: Channels) -> Iterator[T]:
 
 
 def join(parts: Iterable[T], channels: Channels) -> T:
-    """Put the values of all channels back into tensor order: the inverse of `split`.
-
-    Raises ValueError where there are no channels, for want of a type to return.
-    """
+    """Put the values of all channels, of which there is one at least, back into tensor order."""
     outer, _, inner = channels
     whole = list(parts)
-    if not whole:
-        raise ValueError("no channels to join")
     runs = [part[block * inner : (block + 1) * inner] for block in range(outer) for part in whole]
     if isinstance(runs[0], bytes):
         return b"".join(runs)

@@ -13,6 +13,9 @@ squared distances of its weights to their mean, comes from prefix sums without a
    more, with the neighbours of the edges found so far.
 4. Round the means to binary32, and code each weight as its nearest entry.
 
+Sums are binary64: where a tensor mixes magnitudes that differ by more than some 2^25, such as 1e30 with
+1e-3, the smaller weights' clusters may be far from the best.
+
 Only additions, products, quotients, square roots and comparisons of binary64 numbers are used, in a fixed
 order: the result is the same to the bit everywhere. Rule: KM-1 to KM-4.
 """
@@ -29,6 +32,7 @@ from typing import NamedTuple
 
 from refquant.codec.finite import check_finite
 from refquant.codec.lut import LutCodes
+from refquant.codec.packing import check_nbits
 
 #: Candidates for edges in the dynamic programme, about; with no more weights than that, all are candidates.
 CANDIDATES = 4096
@@ -70,6 +74,7 @@ def encode(weights: array[float], nbits: int) -> LutCodes:
 
     Raises NonFiniteError with the index for NaN and infinity. Rule: KM-1 to KM-4, LUT-1, LUT-2.
     """
+    check_nbits(nbits)
     check_finite(weights)
     table = _table(weights, 1 << nbits)
     return LutCodes(assign(weights, table), table, False)

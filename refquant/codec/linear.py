@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from refquant.codec.channels import Channels, join, split
 from refquant.codec.finite import check_finite
+from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
+from refquant.errors import TensorError
 
 #: Steps up to this get no codes: every code of the channel is 0. Source: the format's own tools. Rule: LIN-4.
 SMALLEST_STEP = 1e-6
@@ -53,10 +55,13 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
     Error: with s the scale before storage, |w - decoded| <= `error_bound` of the channel, which is
     s / 2 (or the range, where codes collapse) and what binary32 storage of the scale costs.
 
-    Raises NonFiniteError with the index for NaN and infinity. Rule: LIN-1 to LIN-7.
+    Raises NonFiniteError with the index for NaN and infinity, and where scale, bias or a decoded weight
+    would not be finite in binary32; ShapeError where the weights do not fill the shape. Rule: LIN-1 to LIN-9.
     """
+    check_nbits(nbits)
     check_finite(weights)
-    return gather((encode_channel(part, nbits) for part in split(weights, channels)), channels)
+    parts = (encode_channel(part, nbits) for part in split(weights, channels))
+    return gather(parts, channels, top=(1 << nbits) - 1)
 
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
@@ -81,14 +86,18 @@ def round_to_codes(shifted: list[float]) -> bytes:
     return array("d", shifted).tobytes()[LOW_BYTE::8]
 
 
-def gather(parts: Iterable[ChannelCodes], channels: Channels) -> LinearCodes:
-    """Put channels together into a tensor, rounding scales and biases to binary32. Rule: LIN-5, LIN-6."""
+def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> LinearCodes:
+    """Put channels together into a tensor, rounding scales and biases to binary32. Rule: LIN-5, LIN-6.
+
+    `top` is the greatest code; where it, or code 0, would be decoded past the end of binary32, this raises
+    NonFiniteError. Rule: LIN-9.
+    """
     found = list(parts)
     scales = array("f", [part.scale for part in found])
     biases = array("f", [part.bias for part in found])
-    # At the very end of the range of binary32, a one-bit scale or a symmetric bias lies beyond it.
     check_finite(scales, "scale")
     check_finite(biases, "bias")
+    check_finite(array("f", [top * scale + bias for scale, bias in zip(scales, biases)]), "decoded weight")
     return LinearCodes(
         join([part.codes for part in found], channels),
         scales,
@@ -100,9 +109,15 @@ def gather(parts: Iterable[ChannelCodes], channels: Channels) -> LinearCodes:
 def decode(codes: bytes, scales: array[float], biases: array[float], channels: Channels) -> array[float]:
     """Turn codes back into float32 weights: code * scale + bias in binary64, rounded once. Rule: LIN-8.
 
-    `scales` has one number for each channel; `biases` too, or none (DEQ-2). Raises NonFiniteError where a
-    scale, a bias or a weight is not finite.
+    `scales` has one number for each channel or one for all, and `biases` has as many or none (DEQ-2).
+    Raises TensorError where they do not, NonFiniteError where a scale, a bias or a weight is not finite.
     """
+    if len(scales) == 1:
+        channels = Channels(1, 1, len(codes))
+    if len(scales) != channels.count:
+        raise TensorError(f"{len(scales)} scales for {channels.count} channels", rule="DEQ-4")
+    if len(biases) not in (0, len(scales)):
+        raise TensorError(f"{len(biases)} biases beside {len(scales)} scales", rule="DEQ-4")
     check_finite(scales, "scale")
     check_finite(biases, "bias")
     parts = (

@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple
 
 from refquant.codec.finite import check_finite
 from refquant.codec.linear import encode_channel
+from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
 from refquant.errors import ArgumentError, CodeError, LutFunctionError, NonFiniteError, RefquantError
 
@@ -35,6 +36,7 @@ def encode_linear(weights: array[float], nbits: int) -> LutCodes:
     i * scale + bias with the scale in binary64. The error is within `linear.error_bound`. Raises
     NonFiniteError with the index for NaN and infinity. Rule: LUT-1 to LUT-3.
     """
+    check_nbits(nbits)
     check_finite(weights)
     codes, scale, bias, collapsed = encode_channel(weights, nbits)
     table = array("f", [i * scale + bias for i in range(1 << nbits)])

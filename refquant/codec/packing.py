@@ -31,7 +31,7 @@ def pack(codes: bytes, nbits: int) -> bytes:
     `nbits` is 1 to 8, each code 0 .. 2^nbits - 1; padding bits are zero; no codes give no bytes. Raises
     CodeError with the index of the first code that does not fit. Rule: PACK-1 to PACK-4.
     """
-    _check_nbits(nbits)
+    check_nbits(nbits)
     if codes.translate(None, bytes(range(1 << nbits))):
         index = next(i for i, code in enumerate(codes) if code >> nbits)
         raise CodeError(f"code {codes[index]} does not fit in {nbits} bits", index=index, rule="PACK-4")
@@ -47,7 +47,7 @@ def unpack(data: bytes, nbits: int, count: int) -> bytes:
     Padding bits are ignored. Raises TensorError unless there are exactly `packed_size` bytes.
     Rule: PACK-1, PACK-3, PACK-5.
     """
-    _check_nbits(nbits)
+    check_nbits(nbits)
     if len(data) != packed_size(count, nbits):
         raise TensorError(
             f"{count} codes of {nbits} bits take {packed_size(count, nbits)} bytes, not {len(data)}",
@@ -97,6 +97,7 @@ def _mask(lanes: int, field: int, filled: int) -> int:
     return int.from_bytes(((1 << filled) - 1).to_bytes(field // 8, "big") * (lanes * 64 // field), "big")
 
 
-def _check_nbits(nbits: int) -> None:
+def check_nbits(nbits: int) -> None:
+    """Refuse a number of bits that codes cannot have. Rule: PACK-4."""
     if not 1 <= nbits <= 8:
         raise ArgumentError(f"codes have 1 to 8 bits, not {nbits}", rule="PACK-4")

@@ -23,10 +23,10 @@ def encode(weights: array[float], channels: Channels) -> LinearCodes:
     Where the scale is at most 1e-6, all codes are 0, so that every weight becomes -128/127 of the greatest
     magnitude. Error: |w - decoded| <= `error_bound` of the channel.
 
-    Raises NonFiniteError with the index for NaN and infinity. Rule: SYM-1 to SYM-4, LIN-5.
+    Raises NonFiniteError and ShapeError as `linear.encode` does. Rule: SYM-1 to SYM-4, LIN-5, LIN-9.
     """
     check_finite(weights)
-    return gather((encode_channel(part) for part in split(weights, channels)), channels)
+    return gather((encode_channel(part) for part in split(weights, channels)), channels, top=MIDDLE + STEPS)
 
 
 def encode_channel(weights: array[float]) -> ChannelCodes:

@@ -208,12 +208,7 @@ def _decode_linear(params: WeightParams, layout: Layout) -> array[float]:
     scales = array("f", params.quantization.linearQuantization.scale)
     biases = array("f", params.quantization.linearQuantization.bias)
     axis = layout.axis if layout.axis is not None else layout.read_axis
-    channels = layout.channels(None if len(scales) == 1 else axis)
-    if len(scales) != channels.count:
-        raise TensorError(f"{len(scales)} scales for {channels.count} channels", rule="DEQ-4")
-    if len(biases) not in (0, len(scales)):
-        raise TensorError(f"{len(biases)} biases beside {len(scales)} scales", rule="DEQ-4")
-    return linear.decode(codes, scales, biases, channels)
+    return linear.decode(codes, scales, biases, layout.channels(axis))
 
 
 def _decode_lut(params: WeightParams, layout: Layout) -> array[float]:

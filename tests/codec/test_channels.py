@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refquant.codec.channels import Channels, join, split
+from refquant.errors import ShapeError
 from tests.hard import weights
 from tests.oracle.codec import channel_of
 
@@ -33,7 +34,10 @@ class TestSplit:
         floats = weights([i / 3 for i in range(size)])
         assert join(split(floats, channels), channels) == floats
 
-    def test_nothing(self) -> None:
-        assert list(split(b"", Channels(1, 3, 0))) == []
-        with pytest.raises(ValueError, match="no channels"):
-            join([], Channels(1, 0, 1))
+    @pytest.mark.parametrize("channels", [(1, 3, 0), (1, 0, 1), (1, 2, 2), (2, 1, 1)])
+    def test_wrong_number_of_values(self, channels: tuple[int, int, int]) -> None:
+        """TEN-6: ... a writer MUST refuse a tensor that does not fill its shape."""
+        outer, count, inner = channels
+        for values in (b"", b"abc"):
+            with pytest.raises(ShapeError, match=f"{len(values)} values do not fill"):
+                list(split(values, Channels(outer, count, inner)))

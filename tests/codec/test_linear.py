@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from refquant.codec import linear, symmetric
 from refquant.codec.channels import Channels, split
 from refquant.codec.linear import LinearCodes
-from refquant.errors import NonFiniteError
+from refquant.errors import ArgumentError, NonFiniteError, TensorError
 from tests.hard import GREATEST, TENSORS, after, bits, f32, near_threshold, numbers, tensors, weights
 from tests.oracle import codec as oracle
 
@@ -125,6 +125,16 @@ class TestDecoding:
         scale = float(weights([0.3])[0])
         assert found.tolist() == oracle.decode_linear(list(codes), [scale], [-7.0], 1, 1, len(codes))
 
+    def test_wrong_number_of_scales(self) -> None:
+        """DEQ-4: ... whose scales are neither one nor one a channel, whose biases are neither none nor as
+        many as the scales.
+        """
+        for scales, biases in (([], []), ([1.0, 2.0], []), ([1.0] * 3, [1.0])):
+            with pytest.raises(TensorError) as caught:
+                linear.decode(b"\0\1\2", weights(scales), weights(biases), Channels(1, 3, 1))
+            assert caught.value.rule == "DEQ-4"
+        assert linear.decode(b"\1\2", weights([2.0]), weights([]), Channels(1, 2, 1)).tolist() == [2.0, 4.0]
+
     def test_not_finite(self) -> None:
         one = Channels(1, 1, 1)
         for scale, bias in ((float("inf"), 0.0), (1.0, float("nan")), (GREATEST, GREATEST)):
@@ -228,6 +238,20 @@ class TestNotFinite:
         for caught in (by_linear, by_symmetric):
             assert (caught.value.index, caught.value.rule) == (2, "TEN-7")
 
-    def test_a_range_that_binary32_cannot_hold(self) -> None:
+    def test_past_binary32(self) -> None:
+        """LIN-9: A writer MUST refuse a channel whose scale or bias, or the weight that its greatest code
+        stands for, is not finite in binary32.
+        """
+        two = Channels(1, 1, 2)
         with pytest.raises(NonFiniteError, match="scale"):
-            linear.encode(weights([-GREATEST, GREATEST]), 1, Channels(1, 1, 2))
+            linear.encode(weights([-GREATEST, GREATEST]), 1, two)
+        with pytest.raises(NonFiniteError, match="bias"):
+            symmetric.encode(weights([0.0, GREATEST]), two)
+        with pytest.raises(NonFiniteError, match="decoded weight"):
+            linear.encode(weights([0.0, GREATEST]), 5, two)
+        assert linear.encode(weights([0.0, GREATEST]), 8, two).codes == b"\0\xff"
+
+    @pytest.mark.parametrize("nbits", [0, 9])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            linear.encode(weights([1.0]), nbits, Channels(1, 1, 1))
