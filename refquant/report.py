@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
 from refquant.model.layers import Layout, Row, Site, inner_networks, sites
 from refquant.model.walk import all_layers, networks
-from refquant.schema.coreml import NeuralNetworkLayer, WeightParams
+from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
 
 #: Bits of a weight in the forms that have a fixed number.
 BITS = {"float32": 32, "float16": 16, "int8": 8}
+
+#: Bytes of a scale, a bias or an entry of a table: each is stored in float32. Rule: LIN-5, LUT-1.
+ENTRY_BYTES = 4
 
 
 class TensorInfo(NamedTuple):
@@ -30,7 +33,7 @@ class TensorInfo(NamedTuple):
     bits: int
     #: Number of scales, or of entries in the lookup table.
     entries: int
-    #: Bytes of the values, without scales or table.
+    #: Bytes of the values together with their scales and biases, or their table.
     bytes: int
     #: Number of weights.
     weights: int
@@ -45,7 +48,7 @@ class TensorDifference(NamedTuple):
     layer_type: str
     tensor: str
     weights: int
-    #: Greatest and mean |w - w'|.
+    #: Greatest and mean |w - w'|; NaN where a difference is one, as for a NaN among the weights.
     max_error: float
     mean_error: float
     #: Signal-to-noise ratio in dB, 10 log10(sum w^2 / sum (w - w')^2); infinite where nothing differs.
@@ -53,22 +56,26 @@ class TensorDifference(NamedTuple):
     #: sum w^2 and sum (w - w')^2, from which the ratio over many tensors can be had.
     signal: float
     noise: float
+    #: Whether one model has other layers worked into this one by fusion, so that the difference is not of
+    #: quantization alone. Rule: FUS-9.
+    fused: bool = False
 
 
 class Comparison(NamedTuple):
     """Two models, tensor by tensor; tensors that only one has, or with another shape, are named."""
 
     tensors: list[TensorDifference]
-    only_in_first: list[str]
-    only_in_second: list[str]
+    #: Layer and tensor.
+    only_in_first: list[tuple[str, str]]
+    only_in_second: list[tuple[str, str]]
 
 
 def inspect_weights(model: Any) -> list[TensorInfo]:
     """List every weight tensor of a model's networks, in order, without decoding it.
 
     `model` is anything that `quantize_weights` takes. Tensors that quantization does not cover (of custom
-    layers, activations, layerNormalization) are listed too. Raises FileError, ModelKindError, or ShapeError
-    or TensorError where a tensor cannot be understood.
+    layers, activations, layerNormalization, convolution3d) are listed too. Raises FileError,
+    ModelKindError, or ShapeError or TensorError where a tensor cannot be understood.
     """
     return [
         info
@@ -82,17 +89,26 @@ def inspect_weights(model: Any) -> list[TensorInfo]:
 def compare_weights(first: Any, second: Any) -> Comparison:
     """Compare the weights of two models, each decoded to float32, tensor by tensor.
 
-    Tensors are matched by layer and name. Layers that fusion removed are only in the first model, and
-    tensors that it changed differ by more than quantization: compare with the fused model, or quantize
-    without fusion, to see the error of quantization alone. Raises like `inspect_weights`.
+    Tensors are matched by network, layer and name, and measured in binary64. Layers that fusion removed are
+    only in the first model; the layers that took them in are marked as `fused`: compare with the fused
+    model, or quantize without fusion, to see the error of quantization alone. Raises like `inspect_weights`.
     """
     mine, theirs = _named_sites(first), _named_sites(second)
     both = [name for name in mine if name in theirs and mine[name].layout.size == theirs[name].layout.size]
+    matched = set(both)
     return Comparison(
-        [_error(mine[name], theirs[name]) for name in both],
-        [_title(name) for name in mine if name not in both],
-        [_title(name) for name in theirs if name not in both],
+        [_difference(mine[name], theirs[name]) for name in both],
+        [(name.layer, name.tensor) for name in mine if name not in matched],
+        [(name.layer, name.tensor) for name in theirs if name not in matched],
     )
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Give the signal-to-noise ratio in dB: infinite without noise, minus infinite without signal."""
+    if noise == 0:
+        return math.inf
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
@@ -112,9 +128,10 @@ UNCOVERED = Row("", lambda parameters: Layout(()))
 
 def _info(site: Site) -> TensorInfo:
     params, form = site.params, tensor.located_form(site)
-    stored = sum(map(len, (*params.floatBytes, params.float16Value, params.rawValue, params.int8RawValue)))
+    values = sum(map(len, (*params.floatBytes, params.float16Value, params.rawValue, params.int8RawValue)))
     bits = BITS.get(form, params.quantization.numberOfBits)
     shape = site.layout.shape
+    scales, biases, table = _entries(params, form)
     return TensorInfo(
         layer=site.layer.name,
         layer_type=site.layer_type,
@@ -122,40 +139,60 @@ def _info(site: Site) -> TensorInfo:
         shape=shape,
         form=form,
         bits=bits,
-        entries=_entries(params, form),
-        bytes=stored,
-        weights=site.layout.size if shape else stored * 8 // max(1, bits),
+        entries=scales or table,
+        bytes=values + ENTRY_BYTES * (scales + biases + table),
+        weights=site.layout.size if shape else values * 8 // max(1, bits),
         covered=site.row is not UNCOVERED,
     )
 
 
-def _entries(params: WeightParams, form: str) -> int:
-    """Count the scales of a tensor, or the entries of its lookup table."""
+def _entries(params: WeightParams, form: str) -> tuple[int, int, int]:
+    """Count the scales, the biases and the table entries by which a tensor's codes are read."""
     if form == "lut":
-        return len(params.quantization.lookupTableQuantization.floatValue)
-    return len(params.quantization.linearQuantization.scale) if form in ("linear", "int8") else 0
+        return 0, 0, len(params.quantization.lookupTableQuantization.floatValue)
+    if form not in ("linear", "int8"):
+        return 0, 0, 0
+    linear = params.quantization.linearQuantization
+    return len(linear.scale), len(linear.bias), 0
 
 
-#: Number of the network in the model, name of the layer, name of the tensor.
-Name = tuple[int, str, str]
+#: A network's place in its model: its number, then for each network around it a layer and which of its two.
+Path = tuple[Union[int, str], ...]
+
+
+class Name(NamedTuple):
+    """What a tensor is matched by."""
+
+    network: Path
+    layer: str
+    tensor: str
+    #: How many tensors before it have the same name: layers may share one.
+    before: int = 0
 
 
 def _named_sites(model: Any) -> dict[Name, Site]:
-    return {
-        (number, site.layer.name, site.tensor): site
-        for number, (_, network) in enumerate(networks(load(model)))
-        for layer in all_layers(network)
-        for site in sites(layer)
-        if tensor.located_form(site) != "empty"
-    }
+    found: dict[Name, Site] = {}
+    for number, (_, network) in enumerate(networks(load(model))):
+        for path, layer in _placed_layers(network, (number,)):
+            for site in sites(layer):
+                if tensor.located_form(site) != "empty":
+                    name = Name(path, layer.name, site.tensor)
+                    while name in found:
+                        name = name._replace(before=name.before + 1)
+                    found[name] = site
+    return found
 
 
-def _title(name: Name) -> str:
-    return f"{name[1]}.{name[2]}"
+def _placed_layers(network: NeuralNetwork, path: Path) -> Iterator[tuple[Path, NeuralNetworkLayer]]:
+    """Give every layer of a network and of its inner networks, with the place of the network it is in."""
+    for layer in network.layers:
+        yield path, layer
+        for number, inner in enumerate(inner_networks(layer)):
+            yield from _placed_layers(inner, (*path, layer.name, number))
 
 
-def _error(first: Site, second: Site) -> TensorDifference:
-    """Measure the difference of two tensors of one shape, in binary64."""
+def _difference(first: Site, second: Site) -> TensorDifference:
+    """Measure the difference of two tensors of one size, in binary64."""
     weights, others = tensor.decode(first), tensor.decode(second)
     errors = [abs(w - other) for w, other in zip(weights, others)]
     noise = math.fsum(error * error for error in errors)
@@ -165,16 +202,10 @@ def _error(first: Site, second: Site) -> TensorDifference:
         layer_type=first.layer_type,
         tensor=first.tensor,
         weights=len(weights),
-        max_error=max(errors),
+        max_error=noise if math.isnan(noise) else max(errors),  # max() may pass over a NaN
         mean_error=math.fsum(errors) / len(errors),
         snr=decibels(signal, noise),
         signal=signal,
         noise=noise,
+        fused=list(first.layer.output) != list(second.layer.output),
     )
-
-
-def decibels(signal: float, noise: float) -> float:
-    """Give the signal-to-noise ratio in dB: infinite without noise, minus infinite without signal."""
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf

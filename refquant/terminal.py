@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from refquant.errors import RefquantWarning
 from refquant.quantize import Progress, ProgressCallback, logger
 
-#: Widest a name may be in a table before its middle is left out.
-NAME_WIDTH = 36
+#: How a column of a table is set: words to the left, names too but losing their middle where there is no
+#: room, numbers to the right.
+NAME, WORD, NUMBER = "name", "word", "number"
+
+#: Least characters of a name in a table that is too wide for the screen.
+LEAST_NAME = 12
 
 
 @contextmanager
@@ -36,16 +42,19 @@ def warnings_as_lines() -> Iterator[None]:
 @contextmanager
 def log_as_lines(verbose: bool) -> Iterator[None]:
     """Show what refquant logs as one line each on stderr, where that is wanted."""
+    if not verbose:
+        yield
+        return
+    level = logger.level
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    if verbose:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -62,35 +71,72 @@ def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
 
         def moved(progress: Progress) -> None:
             bar.total = progress.total
-            bar.set_description(progress.layer)
+            bar.set_description(plain(shorten(progress.layer, 24)))
             bar.update(progress.done - bar.n)
 
         yield moved
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> None:
-    """Print a table whose first `left` columns are words and whose others are numbers."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines)]
+def print_table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; `columns` maps each heading to NAME, WORD or NUMBER.
+
+    On a terminal, names give up their middle until a line fits; anywhere else they are whole.
+    """
+    lines = [list(columns), *([plain(cell) for cell in row] for row in rows)]
+    kinds = list(columns.values())
+    widths = _fitted([max(map(len, column)) for column in zip(*lines)], kinds)
     for line in lines:
         cells = (
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))
+            cell.rjust(width) if kind == NUMBER else shorten(cell, width).ljust(width)
+            for cell, width, kind in zip(line, widths, kinds)
         )
         write_line("  ".join(cells).rstrip())
 
 
-def shorten(name: str) -> str:
-    """Leave out the middle of a long name."""
-    half = (NAME_WIDTH - 1) // 2
-    return name if len(name) <= NAME_WIDTH else f"{name[:half]}…{name[-half:]}"
+def _fitted(widths: list[int], kinds: Sequence[str]) -> list[int]:
+    """Narrow the names, always the widest, until the line fits the screen or none can give more."""
+    if not sys.stdout.isatty():
+        return widths
+    room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
+    names = [column for column, kind in enumerate(kinds) if kind == NAME]
+    while names and sum(widths) > room:
+        widest = max(names, key=lambda column: widths[column])
+        if widths[widest] <= LEAST_NAME:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def shorten(text: str, width: int) -> str:
+    """Leave out the middle of a text that is longer than this."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def plain(text: str) -> str:
+    """Spell out what is no visible character, so that a name from a file stays a name, on one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_line(text: str) -> None:
-    """Write a line of output."""
-    sys.stdout.write(f"{text}\n")
+    """Write a line of output; a character that the output's encoding lacks is spelled out."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def say(text: str) -> None:
-    """Write a line about the work, apart from the output."""
-    sys.stderr.write(f"refquant: {text}\n")
+    """Write one line about the work, apart from the output and clear of a progress bar."""
+    line = f"refquant: {plain(text)}"
+    bars = sys.modules.get("tqdm")
+    if bars is not None and sys.stderr.isatty():
+        bars.tqdm.write(line, file=sys.stderr)
+    else:
+        sys.stderr.write(f"{line}\n")
+
+
+def abandon(stream: IO[str]) -> None:
+    """Send what is still to come on a stream that cannot be written to nowhere, also at exit."""
+    with suppress(OSError, ValueError):  # ValueError: a stream that is no file, as in a test
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, sample, terminal
+from refquant import cli, commands, sample, terminal
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
+from refquant.quantize import MODES
 from tests.networks import ROWS, described, network
 from tests.test_quantize import inner_product
 
@@ -60,8 +62,8 @@ class TestQuantize:
         before, after = Path(model).stat().st_size, Path(out).stat().st_size
         change = "smaller" if after <= before else "larger"
         assert (code, output) == (0, "")
-        assert errors.startswith(f"refquant: {before:,} bytes -> {after:,} bytes: ")
-        assert errors.endswith(f"times {change}\n")
+        assert errors.startswith(f"refquant: in.mlmodel: {before:,} bytes -> {after:,} bytes (")
+        assert errors.endswith(f" times {change})\n")
         assert load(out) == refquant.quantize_weights(load(model), 8)
         back = str(tmp_path / "back.mlmodel")
         assert run("dequantize", out, back, "--quiet") == (0, "", "")
@@ -132,25 +134,39 @@ class TestQuantize:
             "    raise OSError('disk on fire')\n"
             "def short(nbits, weights):\n"
             "    return [0.0], [0] * len(weights)\n"
+            "def high(nbits, weights):\n"
+            "    return [0.0, 1.0], [2] * len(weights)\n"
+            "def nonsense(nbits, weights):\n"
+            "    return 'no table'\n"
+            "def shouts(nbits, weights):\n"
+            "    raise ValueError('two\\nlines')\n"
             "number = 3\n"
         )
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [*sys.path])
         command = ["quantize", model, out, "--nbits", "1", "--mode", "custom_lut", "--quiet"]
         assert run(*command, "--lut-function", "my_tables:ends") == (0, "", "")
         assert load(out).neuralNetwork.layers[0].innerProduct.weights.rawValue == bytes([0b00110000])
         for function, code, message in (
             ("my_tables:fails", 1, "lut_function raised OSError: disk on fire"),
             ("my_tables:short", 1, "gave a table of 1, not 2"),
+            ("my_tables:high", 1, "refquant: error: layer 'fc' (innerProduct), tensor weights"),
+            ("my_tables:nonsense", 1, "lut_function"),
+            ("my_tables:shouts", 1, "two\\nlines"),
             ("my_tables:number", 2, "is not a function"),
             ("my_tables:gone", 2, "cannot find --lut-function my_tables:gone"),
             ("nowhere:gone", 2, "ModuleNotFoundError"),
-            ("", 2, "cannot find"),
+            ("my_tables", 2, "takes MODULE:FUNCTION, not 'my_tables'"),
+            ("", 2, "takes MODULE:FUNCTION"),
         ):
             found = run(*command, "--force", "--lut-function", function)
             assert found[0] == code
             assert message in found[2]
             assert found[2].count("\n") == 1
-        assert run(*command, "--force")[0] == 2
+        assert run(*command, "--force")[1:] == (
+            "",
+            "refquant: error: --mode custom_lut needs --lut-function MODULE:FUNCTION\n",
+        )
 
     def test_verbose(self, run: Any, model: str, out: str) -> None:
         assert (
@@ -176,12 +192,16 @@ class TestBadUsage:
             ([], "--nbits is needed"),
             (["--nbits", "0"], "nbits must be 16 or 1 to 8, not 0"),
             (["--nbits", "9"], "not 9"),
+            (["--nbits", "15"], "not 15"),
+            (["--nbits", "-1"], "not -1"),
             (["--nbits", "17"], "not 17"),
             (["--nbits", "eight"], "invalid int value"),
             (["--nbits", "8", "--mode", "cubic"], "unknown quantization mode 'cubic'"),
             (["--nbits", "4", "--mode", "linear_symmetric"], "8 bits only"),
             (["--nbits", "8", "--skip-layer-types", "dense"], "cannot skip 'dense'"),
             (["--nbits", "8", "--lut-function"], "expected one argument"),
+            (["--nbits", "8", "--lut-function", "json:dumps"], "with --mode custom_lut only"),
+            (["--nbits", "8", "--half-overflow", "panic"], "invalid choice"),
             (["--frobnicate"], "unrecognized arguments"),
         ],
     )
@@ -206,6 +226,7 @@ class TestBadInput:
             (b"", "it is empty"),
             (sample.model_bytes()[:5000], "cut short"),
             (b"\x89HDF\r\n\x1a\n", "HDF5"),
+            (b"not a protobuf at all", "damaged or something else"),
             (described("mlProgram").SerializeToString(), "coremltools.optimize"),
             (described("treeEnsembleClassifier").SerializeToString(), "tree ensemble"),
         ],
@@ -240,6 +261,63 @@ class TestBadInput:
         assert run("quantize", model, model, "--nbits", "8", "--force", "--quiet")[0] == 0
         assert load(model) == expected
 
+    @pytest.mark.parametrize(
+        ("fault", "nbits", "message"),
+        [
+            ("updatable", "16", "an updatable model cannot be stored in half precision"),
+            ("nan", "8", "layer 'layer_0' (convolution), tensor weights[1]: "),
+            ("short", "8", "layer 'layer_0' (convolution), tensor weights: 1 values do not fill shape"),
+            ("kernel", "8", "layer 'layer_0' (convolution)"),
+        ],
+    )
+    def test_faults_within(
+        self, fault: str, nbits: str, message: str, run: Any, tmp_path: Path, out: str
+    ) -> None:
+        damaged = network(ROWS["convolution"])
+        convolution = damaged.neuralNetwork.layers[0].convolution
+        if fault == "updatable":
+            damaged.isUpdatable = True
+        elif fault == "kernel":
+            del convolution.kernelSize[:]
+        else:
+            values = tensor.float32_weights(convolution.weights)
+            values[1] = math.nan
+            tensor.store_float32(convolution.weights, values[:1] if fault == "short" else values)
+        path = tmp_path / "bad.mlmodel"
+        save(damaged, path)
+        before = path.read_bytes()
+        code, output, errors = run("quantize", str(path), out, "--nbits", nbits)
+        assert (code, output) == (1, "")
+        assert errors.startswith(f"refquant: error: {message}")
+        assert errors.count("\n") == 1
+        assert os.listdir(tmp_path) == ["bad.mlmodel"]
+        assert path.read_bytes() == before
+
+    def test_folder_that_cannot_be(self, run: Any, model: str) -> None:
+        code, _, errors = run("demo", "--output", f"{model}/models")
+        assert code == 1
+        assert errors == f"refquant: error: cannot write {model}/models: Not a directory\n"
+
+    def test_streams_that_cannot_be(self, run: Any, out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Broken(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: object) -> int:
+                raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Broken())))
+        assert run("inspect", "-")[::2] == (1, "refquant: error: cannot read stdin: Input/output error\n")
+        monkeypatch.setattr(sys, "stdin", None)
+        assert run("inspect", "-")[::2] == (1, "refquant: error: stdin is closed\n")
+        assert run("compare", "-", "-")[0] == 2
+
+    def test_no_model_on_a_screen(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        code, output, errors = run("quantize", model, "-", "--nbits", "8")
+        assert (code, output) == (2, "")
+        assert "redirect the output" in errors
+
     def test_no_weights(self, run: Any, tmp_path: Path, out: str) -> None:
         path = str(tmp_path / "relu.mlmodel")
         save(network(lambda net: [net.relu()].clear()), path)
@@ -247,15 +325,21 @@ class TestBadInput:
         assert code == 0
         assert errors.startswith("refquant: warning: the model has no float32 weights")
 
-    def test_debug_shows_the_traceback(self, tmp_path: Path) -> None:
-        with pytest.raises(refquant.FileError):
-            cli.main(["inspect", str(tmp_path / "nothing"), "--debug"])
+    def test_debug_shows_the_traceback(self, run: Any, model: str, out: str, tmp_path: Path) -> None:
+        for code, arguments in (
+            (1, ["inspect", str(tmp_path / "nothing")]),
+            (2, ["quantize", model, out, "--nbits", "9"]),
+        ):
+            found, _, errors = run(*arguments, "--debug")
+            assert found == code
+            assert errors.startswith("Traceback")
+            assert errors.splitlines()[-1].startswith("refquant: error: ")
 
     def test_interrupted(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "inspect_weights", interrupt)
+        monkeypatch.setattr(commands, "inspect_weights", interrupt)
         assert run("inspect", model) == (130, "", "")
 
 
@@ -265,9 +349,17 @@ class TestInspect:
         lines = output.splitlines()
         assert code == 0
         assert lines[0].split() == ["layer", "type", "tensor", "shape", "format", "bits", "scales", "bytes"]
-        assert lines[1].split() == ["fc", "innerProduct", "weights", "2", "x", "2", "float32", "32", "16"]
+        assert lines[1].split() == ["fc", "innerProduct", "weights", "2x2", "float32", "32", "16"]
         assert lines[2].split() == ["fc", "innerProduct", "bias", "2", "float32", "32", "8"]
-        assert lines[4] == "2 tensors, 6 weights in 24 bytes, 1.00 times less than in float32"
+        assert lines[4] == "2 tensors, 6 weights in 24 bytes"
+
+    def test_totals(self, run: Any, tmp_path: Path, out: str) -> None:
+        # 100 codes of 4 bits in 50 bytes, a scale and a bias of 4 bytes each; float32 takes 400.
+        path = str(tmp_path / "row.mlmodel")
+        save(inner_product([float(n) for n in range(100)]), path)
+        run("quantize", path, out, "--nbits", "4")
+        total = "1 tensors, 100 weights in 58 bytes, 6.90 times smaller than in float32"
+        assert run("inspect", out)[1].splitlines()[-1] == total
 
     def test_lut_and_uncovered(self, run: Any, tmp_path: Path) -> None:
         path = str(tmp_path / "custom.mlmodel")
@@ -280,11 +372,21 @@ class TestInspect:
     def test_json(self, run: Any, model: str) -> None:
         found = json.loads(run("inspect", model, "--json")[1])
         assert found["tensors"][0]["shape"] == [2, 2]
+        assert (found["weights"], found["bytes"]) == (6, 24)
 
     def test_nothing(self, run: Any, tmp_path: Path) -> None:
         path = str(tmp_path / "relu.mlmodel")
         save(network(lambda net: [net.relu()].clear()), path)
         assert run("inspect", path)[1].endswith("0 tensors, 0 weights in 0 bytes\n")
+
+    def test_names_that_are_no_names(self, run: Any, tmp_path: Path) -> None:
+        path = str(tmp_path / "odd.mlmodel")
+        odd = inner_product([1.0])
+        odd.neuralNetwork.layers[0].name = "two\nlines\x1b[31m"
+        save(odd, path)
+        lines = run("inspect", path)[1].splitlines()
+        assert lines[1].startswith("two\\nlines\\x1b[31m  innerProduct  weights")
+        assert len(lines) == 4
 
 
 class TestCompare:
@@ -311,11 +413,19 @@ class TestCompare:
         save(network(ROWS["conv_scale"]), path)
         run("quantize", path, out, "--nbits", "8")
         output = run("compare", path, out)[1]
-        assert "only in A: layer_1.scale, layer_1.bias" in output
-        assert "only in B: layer_0.bias" in output
-        assert "Fused layers" in output
+        assert output.splitlines()[1].split()[:3] == ["layer_0", "weights", "*"]
+        assert "* fused" in output
+        assert "only in A, or of another shape:\n  layer_1: scale, bias\n" in output
+        assert "only in B, or of another shape:\n  layer_0: bias\n" in output
         found = json.loads(run("compare", path, path, "--json")[1])
         assert found["tensors"][0]["snr"] is None
+        assert found["tensors"][0]["max_error"] == 0
+
+    def test_nan_is_null(self, run: Any, tmp_path: Path) -> None:
+        path = str(tmp_path / "nan.mlmodel")
+        save(inner_product([1.0, math.nan]), path)
+        assert "nan" in run("compare", path, path)[1]
+        assert json.loads(run("compare", path, path, "--json")[1])["tensors"][0]["max_error"] is None
 
 
 class TestDemo:
@@ -330,6 +440,9 @@ class TestDemo:
             name, nbits, size = row[0], row[1], row[2]
             made = tmp_path / "models" / f"digits_{name}_{nbits}.mlmodel"
             assert f"{made.stat().st_size:,}" == size
+
+    def test_every_mode_is_explained(self) -> None:
+        assert set(cli.MODES) == set(MODES.values())
 
     def test_help_and_version(self, run: Any) -> None:
         assert run("--version") == (0, f"refquant {refquant.__version__}\n", "")
@@ -349,6 +462,29 @@ class TestAsAProgram:
         program = f"{sys.executable} -m refquant inspect {sample.model_path()} --json | head -c 1"
         done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
         assert (done.stdout, done.stderr) == (b"{", b"")
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+    @pytest.mark.parametrize("arguments", [["inspect"], ["quantize", "--nbits", "8", "--quiet"]])
+    def test_full_disk(self, arguments: list[str]) -> None:
+        paths = [str(sample.model_path()), "-"][: 1 + (arguments[0] == "quantize")]
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "refquant", *arguments, *paths],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr == b"refquant: error: cannot write the output: No space left on device\n"
+
+    def test_plain_output(self, tmp_path: Path) -> None:
+        path = tmp_path / "層.mlmodel"
+        foreign = inner_product([1.0])
+        foreign.neuralNetwork.layers[0].name = "層"
+        save(foreign, path)
+        done = shell("inspect", str(path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\u5c64" in done.stdout
 
     def test_error(self) -> None:
         done = shell("inspect", "/nowhere/nothing.mlmodel", text=True)
@@ -397,8 +533,41 @@ class TestTerminal:
             assert none is None
 
     def test_long_names(self) -> None:
-        assert terminal.shorten("x" * 36) == "x" * 36
-        assert terminal.shorten("a" * 30 + "b" * 30) == "a" * 17 + "…" + "b" * 17
+        assert terminal.shorten("x" * 36, 36) == "x" * 36
+        assert terminal.shorten("a" * 30 + "b" * 30, 35) == "a" * 17 + "…" + "b" * 17
+        assert terminal.shorten("abcdef", 4) == "ab…f"
+
+    def test_a_table_fits_the_screen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        columns = {"layer": terminal.NAME, "type": terminal.WORD, "bytes": terminal.NUMBER}
+        rows = [["a" * 20 + "b" * 20, "gru", "7"], ["c", "gru", "1,234"]]
+
+        def table(screen: io.StringIO, room: int) -> list[str]:
+            monkeypatch.setenv("COLUMNS", str(room))
+            monkeypatch.setattr(sys, "stdout", screen)
+            terminal.print_table(columns, rows)
+            return screen.getvalue().splitlines()
+
+        assert table(self.Screen(), 30) == [
+            "layer              type  bytes",
+            "aaaaaaaa…bbbbbbbb  gru       7",
+            "c                  gru   1,234",
+        ]
+        assert max(map(len, table(self.Screen(), 10))) == terminal.LEAST_NAME + 13  # no narrower
+        assert max(map(len, table(io.StringIO(), 30))) == 53  # in a file, names are whole
+
+    def test_a_line_beside_a_bar(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        written: list[str] = []
+
+        class Bar:
+            @staticmethod
+            def write(text: str, file: Any) -> None:
+                written.append(text)
+
+        monkeypatch.setitem(sys.modules, "tqdm", type(sys)("tqdm"))
+        monkeypatch.setattr(sys.modules["tqdm"], "tqdm", Bar, raising=False)
+        monkeypatch.setattr(sys, "stderr", self.Screen())
+        terminal.say("warning: ours")
+        assert written == ["refquant: warning: ours"]
 
     def test_other_warnings_look_as_ever(self, capsys: pytest.CaptureFixture[str]) -> None:
         import warnings

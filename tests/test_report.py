@@ -24,8 +24,8 @@ class TestInspect:
         for each, form, bits, entries, size in (
             (model, "float32", 32, 0, 24),
             (halved, "float16", 16, 0, 12),
-            (linear, "linear", 3, 2, 3),
-            (table, "lut", 2, 4, 2),
+            (linear, "linear", 3, 2, 3 + 2 * (4 + 4)),  # 18 bits; two rows with a scale and a bias each
+            (table, "lut", 2, 4, 2 + 4 * 4),  # 12 bits; four entries
         ):
             found = inspect_weights(each)
             assert found[0] == TensorInfo(
@@ -42,6 +42,32 @@ class TestInspect:
         assert found["layer_0", "PReLU.alpha"].weights == 3
         assert found["layer_1", "weights"].covered
         assert not found["layer_1", "bias"].covered
+
+    def test_layers_that_take_no_codes(self) -> None:
+        model = network(lambda net: [net.relu(), net.relu()].clear())
+        norm, convolution = model.neuralNetwork.layers
+        norm.layerNormalization.gamma.floatBytes.append(bytes(8))
+        norm.layerNormalization.beta.float16Value = bytes(4)
+        convolution.convolution3d.weights.floatBytes.append(bytes(20))
+        found = [(info.tensor, info.form, info.bits, info.weights) for info in inspect_weights(model)]
+        assert found == [
+            ("gamma", "float32", 32, 2),
+            ("beta", "float16", 16, 2),
+            ("weights", "float32", 32, 5),
+        ]
+        assert not any(info.covered for info in inspect_weights(model))
+
+    def test_dynamic_int8(self) -> None:
+        model = inner_product([1.0, 2.0, 3.0, 4.0])
+        model.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+        (found,) = inspect_weights(refquant.activate_int8_int8_matrix_multiplications(model))
+        assert (found.form, found.bits, found.entries, found.bytes) == ("int8", 8, 1, 4 + 4)
+
+    def test_the_payload_is_not_read(self) -> None:
+        model = inner_product([1.0, 2.0])
+        model.neuralNetwork.layers[0].innerProduct.weights.floatBytes[0] = bytes(7)  # not whole floats
+        (found,) = inspect_weights(model)
+        assert (found.shape, found.bytes) == ((1, 2), 7)
 
     def test_inner_networks_and_pipelines(self) -> None:
         model = pipeline(network(ROWS["branch"]), network(ROWS["biDirectionalLSTM"]))
@@ -77,17 +103,45 @@ class TestCompare:
         assert decibels(1.0, 0.0) == math.inf
         assert decibels(0.0, 1.0) == -math.inf
         assert decibels(100.0, 1.0) == 20
+        assert decibels(1.0, math.inf) == -math.inf
+        assert math.isnan(decibels(math.nan, 1.0))
+        assert math.isnan(decibels(math.inf, math.inf))
 
     def test_fused_models(self) -> None:
         model = network(BATCHNORMS["conv_bn"])
         found = compare_weights(model, refquant.quantize_weights(model, 8))
         assert [difference.tensor for difference in found.tensors] == ["weights"]
-        assert found.only_in_first == [f"layer_1.{name}" for name in ("gamma", "beta", "mean", "variance")]
-        assert found.only_in_second == ["layer_0.bias"]
+        assert found.only_in_first == [("layer_1", name) for name in ("gamma", "beta", "mean", "variance")]
+        assert found.only_in_second == [("layer_0", "bias")]
+        assert [difference.fused for difference in found.tensors] == [True]
+        unfused = compare_weights(model, refquant.quantize_weights(model, 8, fuse=False))
+        assert not any(difference.fused for difference in unfused.tensors)
+        assert (unfused.only_in_first, unfused.only_in_second) == ([], [])
+
+    def test_one_name_twice(self) -> None:
+        # Both networks of a branch have a layer_1, and nothing stops one network from having two.
+        branches = network(ROWS["branch"])
+        names = [difference.layer for difference in compare_weights(branches, branches).tensors]
+        assert names == ["inner_1", "layer_1", "inner_2", "layer_1"]
+        pair, other = (network(lambda net: [net.bias((1,)), net.bias((1,))].clear()) for _ in range(2))
+        for model, second in ((pair, 2.0), (other, 5.0)):
+            for layer, value in zip(model.neuralNetwork.layers, (1.0, second)):
+                layer.name = "same"
+                tensor.store_float32(layer.bias.bias, array("f", [value]))
+        assert [difference.max_error for difference in compare_weights(pair, other).tensors] == [0.0, 3.0]
+
+    @pytest.mark.parametrize("weights", [[1.0, math.nan], [math.nan, 1.0]])
+    def test_nan(self, weights: list[float]) -> None:
+        (found,) = compare_weights(inner_product([1.0, 1.0]), inner_product(weights)).tensors
+        assert all(map(math.isnan, (found.max_error, found.mean_error, found.snr, found.noise)))
+
+    def test_infinity(self) -> None:
+        (found,) = compare_weights(inner_product([1.0, 1.0]), inner_product([1.0, math.inf])).tensors
+        assert (found.max_error, found.snr) == (math.inf, -math.inf)
 
     def test_other_shapes_are_not_compared(self) -> None:
         found = compare_weights(inner_product([1.0]), inner_product([1.0, 2.0]))
-        assert found == ([], ["fc.weights"], ["fc.weights"])
+        assert found == ([], [("fc", "weights")], [("fc", "weights")])
 
     def test_damaged(self) -> None:
         model = inner_product([1.0, 2.0])
