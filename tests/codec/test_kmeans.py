@@ -7,24 +7,50 @@ import math
 import random
 from array import array
 from fractions import Fraction
+from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from refquant.codec import kmeans
 from refquant.errors import NonFiniteError
-from tests.hard import TENSORS, TINY, after, bits, f32, numbers, weights
+from tests.hard import GREATEST, TENSORS, TINY, after, bits, numbers, weights
 from tests.oracle import codec as oracle
 
 small = st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=14)
 any_tensor = st.one_of(st.sampled_from(TENSORS), st.lists(numbers, min_size=1, max_size=60))
+#: Many distinct weights, many of them at equal distances, so that many clusterings are the best.
+grids = st.lists(st.integers(-60, 60), min_size=30, max_size=120)
 
 
 def normal(count: int, seed: int) -> array[float]:
     """Make weights as networks have them, from sums of uniform numbers so that every platform agrees."""
     made = random.Random(seed)
-    return weights([sum(made.random() for _ in range(12)) / 6 - 1 for _ in range(count)])
+    return weights([sum([int(made.random() * 4096) for _ in range(12)]) / 24576 - 1 for _ in range(count)])
+
+
+def inertia_of_runs(values: list[float], edges: tuple[int, ...]) -> Fraction:
+    """Inertia of ascending weights cut at the edges, around the unrounded means."""
+    total = Fraction(0)
+    for a, b in zip(edges, edges[1:]):
+        run = [Fraction(value) for value in values[a:b]]
+        mean = sum(run) / Fraction(len(run))
+        total += sum(((value - mean) ** 2 for value in run), Fraction(0))
+    return total
+
+
+def least_of_all(values: list[float], size: int) -> Fraction:
+    """Try every clustering of ascending weights, at most `size` clusters, none empty."""
+    inner, clusters = range(1, len(values)), min(size, len(values))
+    choices = combinations(inner, clusters - 1)
+    return min(inertia_of_runs(values, (0, *edges, len(values))) for edges in choices)
+
+
+def clusters(values: list[float], size: int) -> Fraction:
+    """Inertia of the clustering that is found, before means are rounded."""
+    ascending = sorted(weights(values))
+    return inertia_of_runs(ascending, tuple(kmeans._clusters(ascending, size)))
 
 
 class TestTable:
@@ -97,7 +123,7 @@ class TestDeterminism:
     """
 
     #: SHA-256 over table and codes, the same on every interpreter on which the tests have run.
-    SEEN = "2f53ac888cf41136da5df0e03a2432411d9bfca557aedb0b5edda0014021385a"
+    SEEN = "d6da276815d8fd9e4efb08f29520edc91985408d090e0cb8e6eabe3ffa0c7629"
 
     def test_known_bits(self) -> None:
         digest = hashlib.sha256()
@@ -122,13 +148,24 @@ class TestInertia:
     """
 
     @given(small, st.integers(1, 3))
-    def test_small_tensors_against_every_clustering(self, values: list[float], nbits: int) -> None:
+    def test_small_tensors_against_every_table(self, values: list[float], nbits: int) -> None:
         stored = weights(values)
         found = kmeans.encode(stored, nbits)
         least = oracle.least_inertia(stored.tolist(), 1 << nbits)
         cost = sum((Fraction(w) - Fraction(found.table[c])) ** 2 for w, c in zip(stored, found.codes))
         rounding = len(stored) * Fraction(2) ** -46
         assert cost <= least * Fraction(1001, 1000) + rounding
+
+    @given(st.lists(numbers, min_size=1, max_size=9), st.integers(1, 5))
+    @example([GREATEST, -GREATEST, 1e6, after(1e6), 1e-3, 2e-3, TINY, -TINY], 4)
+    @example([1e6, after(1e6), after(1e6, 2), after(1e6, 4), after(1e6, 7), after(1e6, 8)], 3)
+    @example([TINY * i for i in (1, 2, 3, 50, 51, 90)], 2)
+    @example([0.0, 0.0, 0.0, 1e-3, 1e-3, 1e4], 2)
+    @example([-5.0, -5.0, 5.0, 5.0, 5.5, -4.5], 2)
+    @example([float(i) for i in range(9)], 4)
+    def test_few_weights_are_clustered_best(self, values: list[float], size: int) -> None:
+        # Exactly, whatever mixes: no digits are lost to offsets or outliers.
+        assert clusters(values, size) == least_of_all(sorted(weights(values)), size)
 
     @pytest.mark.parametrize(
         "values",
@@ -150,11 +187,21 @@ class TestInertia:
         peak = Fraction(max(map(abs, stored)))
         assert cost <= least * Fraction(1001, 1000) + len(stored) * max(peak / 2**23, Fraction(TINY)) ** 2
 
-    def test_many_weights_beat_plain_lloyd(self) -> None:
-        stored = normal(kmeans.CANDIDATES * 3, 5)
-        found = kmeans.encode(stored, 5)
+    @pytest.mark.parametrize("nbits", [1, 2, 3, 5])
+    def test_opened_cells_come_near_the_best(self, nbits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        for values in (normal(1500, nbits).tolist(), [w**5 for w in normal(1500, nbits)] + [1e4, -1e9]):
+            found = clusters(values, 1 << nbits)
+            with monkeypatch.context() as all_distinct:
+                all_distinct.setattr(kmeans, "CELLS", ((4, 64), (0, len(values) + 1)))
+                least = clusters(values, 1 << nbits)
+            assert least <= found <= least * Fraction(1001, 1000)
+
+    @pytest.mark.parametrize("nbits", [1, 4, 8])
+    def test_many_weights_beat_plain_lloyd(self, nbits: int) -> None:
+        stored, size = normal(9000, nbits), 1 << nbits
+        found = kmeans.encode(stored, nbits)
         # Plain Lloyd from evenly spread entries, by the textbook.
-        table = [min(stored) + (max(stored) - min(stored)) * (i + 0.5) / 32 for i in range(32)]
+        table = [min(stored) + (max(stored) - min(stored)) * (i + 0.5) / size for i in range(size)]
         for _ in range(30):
             parts: list[list[float]] = [[] for _ in table]
             for w, code in zip(stored, kmeans.assign(stored, weights(table))):
@@ -162,18 +209,75 @@ class TestInertia:
             table = [math.fsum(part) / len(part) if part else entry for part, entry in zip(parts, table)]
         plain = weights(table)
         rival = kmeans.inertia(stored, kmeans.assign(stored, plain), plain)
-        assert kmeans.inertia(stored, found.codes, found.table) < rival
+        assert kmeans.inertia(stored, found.codes, found.table) <= rival
 
-    def test_iterations_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kmeans, "ITERATIONS", 1)
-        data = kmeans._sorted(weights([0.0, 1.0, 2.0, 10.0]))
-        # Means 0 and 13/3: the edge moves to 13/6, behind the 2, and would move no more.
-        assert kmeans._lloyd(data, [0, 1, 4]) == [0, 3, 4]
+    @pytest.mark.parametrize("nbits", [1, 2, 3, 4, 6, 8])
+    def test_against_other_programs(self, nbits: int) -> None:
+        peer, rival = pytest.importorskip("kmeans1d"), pytest.importorskip("sklearn.cluster")
+        for stored in (normal(6000, nbits), weights([w**3 for w in normal(20000, nbits)])):
+            found = kmeans.encode(stored, nbits)
+            mine = kmeans.inertia(stored, found.codes, found.table)
+            labels, centres = peer.cluster(stored.tolist(), 1 << nbits)
+            least = kmeans.inertia(stored, bytes(labels), array("d", centres))
+            assert least * (1 - 1e-12) <= mine <= least * 1.001
+            columns = [[w] for w in stored]
+            other = rival.KMeans(1 << nbits, n_init=1, tol=1e-2, random_state=0).fit(columns)
+            table = weights(sorted(other.cluster_centers_.flatten().tolist()))
+            assert mine <= kmeans.inertia(stored, kmeans.assign(stored, table), table)
 
     def test_inertia_by_hand(self) -> None:
         assert kmeans.inertia(weights([1.0, 2.0, 4.0]), b"\0\0\1", weights([1.5, 3.0])) == 1.5
+        assert kmeans.inertia(weights([]), b"", weights([0.0])) == 0
 
-    def test_split_gives_up_where_nothing_gains(self) -> None:
-        # Two distinct weights cannot fill three clusters.
-        data = kmeans._sorted(weights([1.0, 1.0, f32(0.1), f32(0.1)]))
-        assert kmeans._split(data, [0, 2, 4], 3) == [0, 2, 4]
+
+class TestSteps:
+    """What each step of the search promises the next."""
+
+    @given(st.lists(numbers, min_size=1, max_size=60), st.integers(1, 40))
+    def test_cells_hold_runs_of_equal_weights_whole(self, values: list[float], count: int) -> None:
+        ascending = sorted(weights(values))
+        edges = kmeans._cells(ascending, count)
+        assert (edges[0], edges[-1]) == (0, len(ascending))
+        assert len(edges) - 1 == min(count, len(set(ascending)))
+        assert all(ascending[edge - 1] < ascending[edge] for edge in edges[1:-1])
+
+    @given(st.lists(numbers, min_size=1, max_size=8), st.floats(0, 1, width=32))
+    def test_what_is_bought_at_a_price_is_worth_most(self, values: list[float], part: float) -> None:
+        ascending = sorted(weights(values))
+        grid = kmeans._grid(ascending, kmeans._cells(ascending, 9), {0: 0})
+        price = int(kmeans.UNITS**2 * part)
+        edges = tuple(grid.edges[at] for at in kmeans._edges_at_price(grid, price))
+
+        def cost(edges: tuple[int, ...]) -> Fraction:
+            return inertia_of_runs(ascending, edges) + (len(edges) - 1) * Fraction(price) / unit**2
+
+        unit = Fraction(kmeans.UNITS)
+        inner = grid.edges[1:-1]
+        every = (
+            (0, *some, len(values)) for size in range(len(inner) + 1) for some in combinations(inner, size)
+        )
+        assert cost(edges) <= min(map(cost, every)) + len(edges) / unit**2
+
+    @given(st.one_of(grids, st.lists(numbers, min_size=30, max_size=120)), st.integers(2, 20))
+    @settings(deadline=None)
+    @example([float(i) for i in range(100)], 7)
+    def test_prices_only_save_time(self, values: list[float], size: int) -> None:
+        # Without prices every edge may be everywhere: the dynamic programme of the textbook.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kmeans, "PRICES", 0)
+            least = clusters(values, size)
+        assert clusters(values, size) == least
+
+    def test_a_cluster_that_loses_all_weights_keeps_its_entry(self) -> None:
+        values = [-1.0, -1.0, -1.0, 0.0, 10.0, 11.0, 11.0, 11.0]
+        # Means -1, 5 and 11: the 0 is nearer to -1 than to 5, and the 10 to 11.
+        assert kmeans._settled(values, [0, 3, 5, 8]).tolist() == [-0.75, 5.0, 10.75]
+
+    def test_rounds_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kmeans, "ROUNDS", 1)
+        # Means 0 and 13/3: the edge moves behind the 2, and the means are not taken again.
+        assert kmeans._settled([0.0, 1.0, 2.0, 10.0], [0, 1, 4]) == weights([0.0, 13 / 3])
+
+    def test_a_mean_that_rounds_to_negative_zero_is_zero(self) -> None:
+        table = kmeans._settled([-TINY, 0.0, 0.0, 1.0], [0, 3, 4])
+        assert bits(table) == ["00000000", "3f800000"]
