@@ -71,7 +71,7 @@ def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
 
         def moved(progress: Progress) -> None:
             bar.total = progress.total
-            bar.set_description(plain(shorten(progress.layer, 24)))
+            bar.set_description(plain(shorten(progress.layer, 24)), refresh=False)  # not before the delay
             bar.update(progress.done - bar.n)
 
         yield moved

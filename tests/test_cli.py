@@ -226,7 +226,7 @@ class TestBadInput:
             (b"", "it is empty"),
             (sample.model_bytes()[:5000], "cut short"),
             (b"\x89HDF\r\n\x1a\n", "HDF5"),
-            (b"not a protobuf at all", "damaged or something else"),
+            (b"not a protobuf at all", "is not a Core ML model: "),
             (described("mlProgram").SerializeToString(), "coremltools.optimize"),
             (described("treeEnsembleClassifier").SerializeToString(), "tree ensemble"),
         ],
@@ -513,7 +513,8 @@ class TestTerminal:
             def __exit__(self, *_: object) -> None:
                 assert (self.seen, self.n, self.total) == (["a", "b"], 7, 7)
 
-            def set_description(self, text: str) -> None:
+            def set_description(self, text: str, refresh: bool) -> None:
+                assert not refresh  # a redraw that would not wait until the work proves long
                 self.seen.append(text)
 
             def update(self, more: int) -> None:
