@@ -1,0 +1,111 @@
+"""`refquant conformance`: run the kit against a program, or see whether the two meet at all."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from refquant.conformance import runner, vectors
+from refquant.conformance.judge import judge
+from refquant.conformance.process import Testee, Trouble
+from refquant.conformance.reports import REPORTS, summary
+from refquant.errors import ArgumentError
+
+#: refquant's own testee, as a command.
+OWN = [sys.executable, "-m", "refquant.conformance.testee"]
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the sub-commands and their options."""
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
+    run = actions.add_parser("run", help="put every case to a program and judge its answers")
+    run.set_defaults(action=_run)
+    run.add_argument(
+        "--family", action="append", metavar="F", help="only families of this pattern (repeatable)"
+    )
+    run.add_argument("--case", action="append", metavar="ID", help="only cases of this pattern (repeatable)")
+    run.add_argument("--level", choices=vectors.LEVELS, default="optional", help="only up to this level")
+    run.add_argument("--known-failures", metavar="FILE", help="failures to expect, with reasons")
+    run.add_argument("--update-known-failures", action="store_true", help="rewrite FILE from this run")
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help="processes of the program (default: 1)")
+    run.add_argument(
+        "--timeout", type=float, default=10, metavar="S", help="seconds for an answer (default: 10)"
+    )
+    run.add_argument("--report", choices=REPORTS, default="text", help="what to print (default: text)")
+    smoke = actions.add_parser("smoke", help="tell a broken harness from a broken implementation")
+    smoke.set_defaults(action=_smoke)
+    smoke.add_argument(
+        "--timeout", type=float, default=10, metavar="S", help="seconds for an answer (default: 10)"
+    )
+    show = actions.add_parser("list", help="list the families, or the cases of some")
+    show.set_defaults(action=_list)
+    show.add_argument("--family", action="append", metavar="F", help="list the cases of these families")
+    for action in (run, smoke):
+        action.add_argument(
+            "program", nargs="*", metavar="-- COMMAND", help="the program (default: refquant's own)"
+        )
+
+
+def conformance(options: argparse.Namespace) -> int:
+    """Put an implementation to the test: any program that answers JSON lines; see conformance/README.md."""
+    code: int = options.action(options)
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.jobs < 1:
+        raise ArgumentError(f"--jobs must be at least 1, not {options.jobs}")
+    cases, rules = vectors.select(options.family or ["*"], options.case or ["*"], options.level)
+    if options.update_known_failures and not options.known_failures:
+        raise ArgumentError("--update-known-failures needs --known-failures FILE")
+    known = runner.read_known(options.known_failures) if options.known_failures else []
+    report = runner.run(options.program or OWN, cases, rules, known, options.jobs, options.timeout)
+    if options.update_known_failures:
+        runner.write_known(options.known_failures, report, known)
+    sys.stdout.write(REPORTS[options.report](report))
+    if options.report != "text":
+        sys.stderr.write(f"{summary(report)}\n")
+    return 0 if report.good else 1
+
+
+def _smoke(options: argparse.Namespace) -> int:
+    """Go through the protocol step by step, with refquant first, and say where it breaks."""
+    cases, _ = vectors.select()
+    easy: dict[str, vectors.Case] = {}
+    for case in cases:
+        if "error" not in case["expected"]:
+            easy.setdefault(case["operation"], case)
+    steps = [("the harness, with refquant itself", OWN)]
+    if options.program:
+        steps.append(("the program", options.program))
+    for who, command in steps:
+        said = runner.introduce(command, options.timeout)
+        offered = [operation for operation in easy if operation in said["operations"]]
+        testee = Testee(command, options.timeout)
+        wrong = []
+        try:
+            for operation in offered:
+                case = easy[operation]
+                reply = testee.ask({"command": "run", "operation": operation, "input": case["input"]})
+                fault = None if "skipped" in reply else judge(case, reply)
+                if fault:
+                    wrong.append(f"{operation}: {fault}")
+        except Trouble as trouble:
+            wrong.append(str(trouble))
+        finally:
+            testee.stop()
+        sys.stdout.write(f"{who}: {len(offered) - len(wrong)} of {len(offered)} operations answer well\n")
+        if wrong:
+            sys.stdout.write("".join(f"  {line}\n" for line in wrong))
+            return 1
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    for name, content in vectors.families().items():
+        if not options.family:
+            sys.stdout.write(f"{name:16} {content['count']:5} cases\n")
+    if options.family:
+        for case in vectors.select(options.family)[0]:
+            sys.stdout.write(f"{case['id']:28} {case['level']:12} {case['title']}\n")
+    return 0

@@ -1,0 +1,166 @@
+"""A testee: another program, asked and answered in JSON lines, that may do anything at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from refquant.errors import ArgumentError
+
+#: Most bytes of one answer; more is a flood.
+LONGEST_ANSWER = 1 << 24
+
+#: Bytes read at a time.
+CHUNK = 1 << 16
+
+#: What can be wrong with a testee, apart from its results.
+TROUBLES = ("crash", "hang", "flood", "out of turn", "rubbish")
+
+
+class Trouble(Exception):  # noqa: N818 -- it is reported, not raised to a caller
+    """A testee did not answer as the protocol says; `kind` is one of TROUBLES."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class Testee:
+    """A running program under test. After a Trouble it is stopped, and started anew for the next request."""
+
+    __test__ = False  # pytest: not a class of tests
+
+    def __init__(self, command: Sequence[str], timeout: float) -> None:
+        self.command = list(command)
+        self.timeout = timeout
+        self.sequence = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lines: queue.Queue[bytes | Trouble | None] = queue.Queue()
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send one request and give its answer. Raises Trouble, ArgumentError where there is no program."""
+        if self.process is None:
+            self._launch()
+            if request["command"] != "start":
+                self._exchange({"command": "start", "protocol": 1})
+        return self._exchange(request)
+
+    def stop(self) -> None:
+        """End the program: by asking, and where that does not help, by force."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps({"seq": self.sequence + 1, "command": "stop"}).encode() + b"\n")
+            process.stdin.close()
+            process.wait(1)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        self._kill(process)
+
+    def _launch(self) -> None:
+        try:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=os.name == "posix",
+            )
+        except OSError as error:
+            raise ArgumentError(f"cannot start {self.command[0]}: {error.strerror}") from error
+        self.lines = queue.Queue()
+        threading.Thread(target=_read_lines, args=(self.process, self.lines), daemon=True).start()
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._answer(request)
+        except Trouble:
+            process, self.process = self.process, None
+            assert process is not None
+            self._kill(process)
+            raise
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.sequence += 1
+        try:
+            line = json.dumps({"seq": self.sequence, **request}) + "\n"
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
+        except OSError:
+            raise Trouble("crash", self._last_words()) from None
+        try:
+            got = self.lines.get(timeout=self.timeout)
+        except queue.Empty:
+            raise Trouble("hang", f"no answer within {self.timeout:g} seconds") from None
+        if isinstance(got, Trouble):
+            raise got
+        if got is None:
+            raise Trouble("crash", self._last_words())
+        if not self.lines.empty():
+            raise Trouble("out of turn", "more than one line for one request")
+        return self._parsed(got)
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            raise Trouble("rubbish", f"not JSON: {line[:60]!r}") from None
+        if not isinstance(reply, dict):
+            raise Trouble("rubbish", f"not an object: {line[:60]!r}")
+        if reply.get("seq") != self.sequence:
+            raise Trouble("out of turn", f"answered {reply.get('seq')!r} to request {self.sequence}")
+        return reply
+
+    def _last_words(self) -> str:
+        assert self.process is not None
+        try:
+            code = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "closed its output"
+        return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        """End a program and whatever it started."""
+        try:
+            if os.name == "posix":
+                os.killpg(process.pid, 9)
+            else:
+                process.kill()
+        except OSError:
+            pass
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _read_lines(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | Trouble | None]) -> None:
+    """Put what a program writes into a queue, line by line; None at its end, a Trouble where it floods."""
+    assert process.stdout is not None
+    descriptor, pending = process.stdout.fileno(), b""
+    while True:
+        try:
+            chunk = os.read(descriptor, CHUNK)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            lines.put(None)
+            return
+        *whole, pending = (pending + chunk).split(b"\n")
+        for line in whole:
+            lines.put(line)
+        waiting = lines.qsize()
+        if len(pending) > LONGEST_ANSWER or waiting > CHUNK:
+            lines.put(Trouble("flood", f"over {LONGEST_ANSWER:,} bytes a line, or {CHUNK:,} lines unasked"))
+            return

@@ -1,0 +1,57 @@
+"""The vectors: the cases of the kit, as they are shipped."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from refquant.errors import ArgumentError
+
+#: Where vectors are in an installed package, and in a checkout.
+FOLDERS = (Path(__file__).parent / "data", Path(__file__).parents[2] / "conformance")
+
+#: Levels of obligation, the strictest first.
+LEVELS = ("required", "recommended", "optional")
+
+Case = dict[str, Any]
+
+
+def folder() -> Path:
+    """Find the folder of the kit's data. Raises ArgumentError where the package was installed without."""
+    for place in FOLDERS:
+        if (place / "vectors").is_dir():
+            return place
+    raise ArgumentError("the conformance vectors are not installed")
+
+
+def families() -> dict[str, dict[str, Any]]:
+    """Read every file of vectors: family -> its content."""
+    paths = sorted((folder() / "vectors").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def select(
+    family_globs: Iterable[str] = ("*",), id_globs: Iterable[str] = ("*",), level: str = "optional"
+) -> tuple[list[Case], dict[str, str]]:
+    """Choose cases by family, by id and up to a level; with them, the sentences of all rules.
+
+    Raises ArgumentError where nothing is chosen, so that a typing error is not taken for a success.
+    """
+    wanted_levels = LEVELS[: LEVELS.index(level) + 1]
+    ids = list(id_globs)
+    cases, rules = [], {}
+    for name, content in families().items():
+        rules.update(content["rules"])
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in family_globs):
+            cases += [
+                {**case, "family": name}
+                for case in content["cases"]
+                if case["level"] in wanted_levels
+                and any(fnmatch.fnmatchcase(case["id"], pattern) for pattern in ids)
+            ]
+    if not cases:
+        raise ArgumentError(f"no case is chosen; the families are {', '.join(families())}")
+    return cases, rules
