@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, Union
 
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.protobuf.message import DecodeError, EncodeError, Message
 
-from refquant.errors import ArgumentError, FileError
-from refquant.schema.coreml import Model, WeightParams, standard_model
+from refquant.errors import ArgumentError, FileError, TensorError
+from refquant.model import disk
+from refquant.model.impression import impression
+from refquant.schema.coreml import Model, WeightParams, has_unpacked_floats, standard_model
 
 #: Anything that names or holds the bytes of a model.
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "MLModel", Model]
-
-#: Most bytes that a protobuf message can have. Source: protobuf's encoding, whose lengths are signed 32-bit.
-LARGEST = (1 << 31) - 1
-
-#: First bytes of files that people take for a Core ML model -> what they are.
-OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"{": "a JSON text",
-    b"\x1f\x8b": "a gzip archive",
-}
-
-#: Ending of the name of a package: a folder with a manifest and a model file.
-PACKAGE = ".mlpackage"
-#: Name of a package's list of contents.
-MANIFEST = "Manifest.json"
-#: Author and path within a package's data of the model file. Source: packages that Core ML tools write.
-AUTHOR = "com.apple.CoreML"
-PACKAGE_FILE = f"{AUTHOR}/model.mlmodel"
 
 
 class MLModel:
@@ -81,10 +58,8 @@ def opened(source: Any) -> tuple[Model, Callable[[Model], Any]]:
         return _read_path(Path(source)), MLModel
     if isinstance(source, (bytes, bytearray, memoryview)):
         return parse(bytes(source)), lambda model: model.SerializeToString()
-    if isinstance(source, Model):
-        return _copy(source), lambda model: model
     if isinstance(source, Message):
-        return parse(source.SerializeToString()), lambda model: _foreign(type(source), model)
+        return _read_message(source), lambda model: _foreign(type(source), model)
     if callable(getattr(source, "get_spec", None)):
         return _open_object(source)
     if callable(getattr(source, "read", None)):
@@ -99,43 +74,29 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     its permissions, and a symbolic link still points to it. Raises FileError; a failure leaves the target
     as it was and nothing beside it. Rule: FILE-6.
     """
-    target = Path(os.path.realpath(path))
-    if not overwrite and target.exists():
-        raise FileError(f"{path} exists already")
-    if not target.parent.is_dir():
-        raise FileError(f"there is no folder {target.parent} to write to")
-    data = model.SerializeToString()
     try:
-        if target.suffix == PACKAGE:
-            _write_package(target, data)
-        elif target.is_dir():
-            raise FileError(f"{path} is a folder")
-        elif target.exists() and not target.is_file():
-            target.write_bytes(data)  # a device or a pipe cannot be replaced
-        else:
-            _write_file(target, data)
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+        data = model.SerializeToString()
+    except EncodeError as error:
+        raise FileError(f"the model cannot be written as one message: {error}") from error
+    disk.check_size(len(data))
+    disk.write(path, data, overwrite=overwrite)
 
 
 def parse(data: bytes) -> Model:
     """Read the bytes of a model into a message, however its floats are encoded.
 
-    Raises FileError for bytes that are empty, cut short or no Core ML model. Rule: TEN-3.
+    Raises FileError for bytes that are empty, cut short or no Core ML model, and TensorError for a tensor
+    whose floats do not come in whole words. Rule: TEN-2, TEN-3.
     """
-    if len(data) > LARGEST:
-        raise FileError(f"{len(data):,} bytes are more than a protobuf message can have")
+    disk.check_size(len(data))
     try:
         model = Model.FromString(data)
-        if any(_has_unpacked_floats(params) for _, params in weights_within(model)):
-            packed = standard_model().FromString(data).SerializeToString()
-            model = Model.FromString(packed)
-    except DecodeError:
-        raise FileError(f"not a Core ML model: {_impression(data)}") from None
+        if _check_floats(model):
+            model = Model.FromString(standard_model().FromString(data).SerializeToString())
+    except (DecodeError, RecursionError):
+        raise FileError(f"not a Core ML model: {impression(data)}") from None
     if model.WhichOneof("Type") is None:
-        raise FileError(f"not a Core ML model: {_impression(data)}")
+        raise FileError(f"not a Core ML model: {impression(data)}")
     return model
 
 
@@ -145,7 +106,7 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
         yield path, message
         return
     for field, value in message.ListFields():
-        if field.message_type is not None and _may_hold_weights(field.message_type.full_name):
+        if field.message_type is not None and field.message_type.full_name in _holders_of_weights():
             here = f"{path}.{field.name}".lstrip(".")
             parts = [(here, value)] if isinstance(value, Message) else _numbered(here, value)
             for part_path, part in parts:
@@ -154,12 +115,6 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
 
 def _numbered(path: str, values: Iterable[Message]) -> list[tuple[str, Message]]:
     return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
-
-
-@cache
-def _may_hold_weights(name: str) -> bool:
-    """Whether messages of this type can have a weight tensor somewhere within."""
-    return name in _holders_of_weights()
 
 
 @cache
@@ -179,25 +134,37 @@ def _holders_of_weights() -> frozenset[str]:
         holders = more
 
 
-def _has_unpacked_floats(params: WeightParams) -> bool:
-    """Whether a writer put the floats one by one, so that they are not where a packed run would be."""
-    return any(field.field_number == 1 for field in _unknown_fields(params))
+def _check_floats(model: Model) -> bool:
+    """Tell whether a tensor has floats written one by one, which are not where the packed runs are.
+
+    Raises TensorError for a run that does not consist of whole words: put together with the next, it would
+    give other numbers than were written.
+    """
+    unpacked = False
+    for path, params in weights_within(model):
+        for run in params.floatBytes:
+            if len(run) % 4:
+                reason = f"a run of floatValue has {len(run)} bytes, which is no multiple of 4"
+                raise TensorError(reason, tensor=path, rule="TEN-2")
+        unpacked = unpacked or has_unpacked_floats(params)
+    return unpacked
 
 
-def _unknown_fields(message: Message) -> list[Any]:
-    """List the fields that the definition does not know; protobuf's stubs do not say that they can be."""
-    fields: Any = UnknownFieldSet(message)
-    return list(fields)
+def _read_message(message: Message) -> Model:
+    """Copy a message of any definition of the format, with all its floats where they are looked for.
 
-
-def _impression(data: bytes) -> str:
-    """Say what bytes that are no model look like."""
-    if not data:
-        return "it is empty"
-    for start, what in OTHER_FORMATS.items():
-        if data.startswith(start):
-            return f"it looks like {what}"
-    return "it is cut short, damaged or something else"
+    Raises TensorError where packed and unpacked floats meet in one tensor: a message, other than the bytes
+    that it was read from, does not keep their order.
+    """
+    if not isinstance(message, Model):
+        return parse(message.SerializeToString())
+    if not _check_floats(message):
+        return _copy(message)
+    for path, params in weights_within(message):
+        if any(params.floatBytes) and has_unpacked_floats(params):
+            reason = "has packed and unpacked floats, whose order a message does not keep; pass its bytes"
+            raise TensorError(reason, tensor=path, rule="TEN-3")
+    return parse(message.SerializeToString())
 
 
 def _copy(model: Model) -> Model:
@@ -207,8 +174,8 @@ def _copy(model: Model) -> Model:
 
 
 def _foreign(kind: Any, model: Model) -> Any:
-    """Give a model as a message of another definition of the format."""
-    return kind.FromString(model.SerializeToString())
+    """Give a model as a message of the class that was passed, ours or of another definition."""
+    return model if kind is Model else kind.FromString(model.SerializeToString())
 
 
 def _open_object(source: Any) -> tuple[Model, Callable[[Model], Any]]:
@@ -218,94 +185,22 @@ def _open_object(source: Any) -> tuple[Model, Callable[[Model], Any]]:
         raise ArgumentError(f"{type(source).__name__}.get_spec() gave {type(spec).__name__}, not a message")
     settings = {"compute_units": source.compute_unit} if hasattr(source, "compute_unit") else {}
     kind, message = type(source), type(spec)
-    return parse(spec.SerializeToString()), lambda model: kind(_foreign(message, model), **settings)
+    return _read_message(spec), lambda model: kind(_foreign(message, model), **settings)
 
 
 def _read_file(file: IO[bytes]) -> Model:
-    data = file.read()
+    try:
+        data = file.read()
+    except OSError as error:
+        raise FileError(f"cannot read the file: {error.strerror or error}") from error
     if not isinstance(data, bytes):
         raise ArgumentError("the file is open as text; a model is read from a binary file")
     return parse(data)
 
 
 def _read_path(path: Path) -> Model:
-    try:
-        data = (_package_file(path) if path.is_dir() else path).read_bytes()
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    data = disk.read(path)
     try:
         return parse(data)
     except FileError as error:
         raise FileError(f"{path} is {error}") from None
-
-
-def _package_file(folder: Path) -> Path:
-    """Find the model file of a package by its manifest."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise FileError(f"{folder} is a folder without {MANIFEST}, so not a package with a model")
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
-        inner = Path(os.path.normpath(folder / "Data" / name))
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{manifest} does not name a model file") from error
-    if folder / "Data" not in inner.parents:
-        raise FileError(f"{manifest} names a file outside the package")
-    return inner
-
-
-def _write_file(target: Path, data: bytes) -> None:
-    with _neighbour(target) as temporary:
-        # 0o666 less the umask for a new file, as open() has it; what was there keeps its own.
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(temporary, target.stat().st_mode)
-        os.replace(temporary, target)
-
-
-def _write_package(target: Path, data: bytes) -> None:
-    """Write a package; its identifier comes from the content, so that the same model gives the same bytes."""
-    identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(data).hexdigest())).upper()
-    entry = {
-        "author": AUTHOR,
-        "description": "CoreML Model Specification",
-        "name": Path(PACKAGE_FILE).name,
-        "path": PACKAGE_FILE,
-    }
-    manifest = {
-        "fileFormatVersion": "1.0.0",
-        "itemInfoEntries": {identifier: entry},
-        "rootModelIdentifier": identifier,
-    }
-    with _neighbour(target) as temporary, _neighbour(target) as old:
-        file = temporary / "Data" / PACKAGE_FILE
-        file.parent.mkdir(parents=True)
-        _write_file(file, data)
-        _write_file(temporary / MANIFEST, json.dumps(manifest, indent=4).encode())
-        if target.exists():
-            os.replace(target, old)
-        try:
-            os.replace(temporary, target)
-        except OSError:
-            if old.exists():
-                os.replace(old, target)
-            raise
-
-
-@contextmanager
-def _neighbour(target: Path) -> Iterator[Path]:
-    """Give an unused name beside the target; whatever is left there at the end is removed."""
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)

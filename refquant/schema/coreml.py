@@ -16,9 +16,18 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from refquant.errors import TensorError
 
 #: Package of the definition; every message name starts with it.
 PACKAGE = "refquant.coreml"
+
+#: Number of the field of `WeightParams` with the float32 payload. Source: spec/coreml.proto.
+FLOATS = 1
+
+#: Wire type of a value of four bytes. Source: protobuf's encoding.
+WORD = 5
 
 #: The descriptor set that protoc makes of spec/coreml.proto.
 DESCRIPTOR_SET = Path(__file__).with_name("coreml.binpb")
@@ -39,7 +48,7 @@ def with_floats_as_bytes(file: FileDescriptorProto) -> FileDescriptorProto:
     changed = FileDescriptorProto()
     changed.CopyFrom(file)
     (weights,) = (message for message in changed.message_type if message.name == "WeightParams")
-    (payload,) = (field for field in weights.field if field.name == "floatValue")
+    (payload,) = (field for field in weights.field if field.number == FLOATS)
     payload.name = payload.json_name = "floatBytes"
     payload.type = FieldDescriptorProto.TYPE_BYTES
     return changed
@@ -60,9 +69,24 @@ def standard_model() -> Any:
     return GetMessageClass(_pool(definition()).FindMessageTypeByName(f"{PACKAGE}.Model"))
 
 
+def has_unpacked_floats(params: Any) -> bool:
+    """Tell whether a `WeightParams` has floats that were written one by one: they are unknown fields here.
+
+    `refquant.model.file.parse` reads them right. Rule: TEN-3.
+    """
+    return any((field.field_number, field.wire_type) == (FLOATS, WORD) for field in UnknownFieldSet(params))
+
+
 def _float_value(params: Any) -> memoryview:
-    """Show the float32 weights of a tensor, to be read as floats by index, slice or iteration."""
+    """Show the float32 weights of a tensor, to be read as floats by index, slice or iteration.
+
+    Raises TensorError where the floats are unpacked or their bytes are not whole words. Rule: TEN-2, TEN-3.
+    """
+    if has_unpacked_floats(params):
+        raise TensorError("floatValue is not packed; refquant.MLModel reads such a model", rule="TEN-3")
     payload = b"".join(params.floatBytes)
+    if len(payload) % 4:
+        raise TensorError(f"floatValue has {len(payload)} bytes, which is no multiple of 4", rule="TEN-2")
     if sys.byteorder == "little":
         return memoryview(payload).cast("f")
     weights = array("f", payload)

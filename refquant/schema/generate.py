@@ -6,6 +6,7 @@ installed package) and the extra `schema`.
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ FUNCTIONS = """
 def definition() -> FileDescriptorProto: ...
 def with_floats_as_bytes(file: FileDescriptorProto) -> FileDescriptorProto: ...
 def standard_model() -> type[Model]: ...
+def has_unpacked_floats(params: WeightParams) -> bool: ...
 """
 #: What the functions and the changed types need.
 IMPORT = "from typing import Any as _Any\nfrom google.protobuf.descriptor_pb2 import FileDescriptorProto\n"
@@ -56,18 +58,26 @@ def generate() -> dict[Path, bytes]:
         }
 
 
+def is_stale(path: Path, content: bytes) -> bool:
+    """Tell whether a generated file is missing or has other content."""
+    return not path.exists() or path.read_bytes() != content
+
+
 def main(arguments: list[str]) -> int:
     """Write the generated files or, with --check, tell whether they are current."""
+    if arguments not in ([], ["--check"]):
+        raise SystemExit("usage: python -m refquant.schema.generate [--check]")
     if not SOURCE.exists():
         raise SystemExit("spec/coreml.proto is not here: this command works in a checkout only")
+    if importlib.util.find_spec("grpc_tools") is None:
+        raise SystemExit("protoc is not here: pip install -e '.[schema]'")
     made = generate()
-    if arguments == ["--check"]:
-        stale = [path.name for path, content in made.items() if path.read_bytes() != content]
-        if stale:
-            raise SystemExit(f"stale: {', '.join(stale)}; run: python -m refquant.schema.generate")
-        return 0
-    for path, content in made.items():
-        path.write_bytes(content)
+    stale = [path for path, content in made.items() if is_stale(path, content)]
+    if arguments and stale:
+        names = ", ".join(path.name for path in stale)
+        raise SystemExit(f"stale: {names}; run: python -m refquant.schema.generate")
+    for path in stale:
+        path.write_bytes(made[path])
     return 0
 
 

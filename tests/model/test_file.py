@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import EncodeError
 
 import refquant
 from refquant.errors import ArgumentError, FileError
-from refquant.model import file
+from refquant.model import disk
 from refquant.model.file import MLModel, load, save
 from refquant.schema import coreml
 from refquant.schema.coreml import Model
@@ -30,6 +31,19 @@ needs_permissions = pytest.mark.skipif(
 @pytest.fixture
 def model() -> Model:
     return network(ROWS["innerProduct"], 2)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of the wire type that carries its length; by protobuf's description of its encoding."""
+
+    def varint(value: int) -> bytes:
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+#: The start of what PyTorch exports: version of the format, producer, graph, operator sets.
+ONNX = b"\x08\x08" + field(2, b"pytorch") + field(7, field(1, b"node")) + field(8, b"\x10\x11")
 
 
 class Foreign:
@@ -119,8 +133,15 @@ class TestBadFiles:
             (b"\x89HDF\r\n\x1a\nrest", "HDF5"),
             (b'{"json": 1}', "JSON"),
             (b"\x1f\x8brest", "gzip"),
-            (b"hello world", "damaged or something else"),
-            (b"\x08\x01", "damaged or something else"),
+            (b"<!DOCTYPE html>", "HTML"),
+            (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+            (b"\x1c\0\0\0TFL3rest", "TensorFlow Lite"),
+            (ONNX, "ONNX"),
+            (b"hello world", "damaged, or in another format"),
+            (b"\x08" + b"\xff" * 12, "damaged, or in another format"),
+            (b"\x08\x01", "a kind of model newer"),  # a version and no model
+            (b"\x08\x01" + field(9999, b"abc"), "a kind of model newer"),
+            (b"\x09" + bytes(8) + b"\x0d" + bytes(4), "a kind of model newer"),
         ],
     )
     def test_no_model(self, content: bytes, message: str, tmp_path: Path) -> None:
@@ -134,14 +155,39 @@ class TestBadFiles:
     def test_truncated(self, model: Model) -> None:
         data = model.SerializeToString()
         for size in range(len(data) // 2, len(data), 7):
-            with pytest.raises(FileError):
+            with pytest.raises(FileError, match=f"cut short, {len(data) - size} bytes are missing"):
                 load(data[:size])
+
+    def test_nested_too_deeply(self) -> None:
+        data = field(500, b"")
+        for _ in range(2000):
+            data = field(202, field(1, data))
+        with pytest.raises(FileError, match="not a Core ML model"):
+            load(data)
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="No such file"):
             load(tmp_path / "nothing.mlmodel")
         with pytest.raises(FileError, match=r"a folder without Manifest\.json"):
             load(tmp_path)
+        (tmp_path / "coremldata.bin").touch()
+        with pytest.raises(FileError, match="a compiled model"):
+            load(tmp_path)
+
+    def test_a_path_that_no_file_can_have(self, model: Model) -> None:
+        with pytest.raises(FileError, match="cannot read"):
+            load("nul\0within.mlmodel")
+        with pytest.raises(FileError, match="cannot write"):
+            save(model, "nul\0within.mlmodel")
+
+    def test_a_file_that_fails(self) -> None:
+        class Failing(io.BytesIO):
+            def read(self, *_: Any) -> bytes:
+                raise OSError(errno.EIO, "Input/output error")
+
+        with pytest.raises(FileError, match="Input/output error") as caught:
+            load(Failing())
+        assert isinstance(caught.value.__cause__, OSError)
 
     @needs_permissions
     def test_unreadable(self, model: Model, tmp_path: Path) -> None:
@@ -151,10 +197,25 @@ class TestBadFiles:
         with pytest.raises(FileError, match="Permission denied"):
             load(path)
 
-    def test_too_large(self, monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
-        monkeypatch.setattr(file, "LARGEST", 10)
-        with pytest.raises(FileError, match="more than a protobuf message can have"):
+    def test_too_large(self, monkeypatch: pytest.MonkeyPatch, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        save(model, path)
+        monkeypatch.setattr(disk, "LARGEST", 10)
+        with pytest.raises(FileError, match=r"the model has .* more than a protobuf message can have"):
             load(model.SerializeToString())
+        with pytest.raises(FileError, match=r"a\.mlmodel has .* more than a protobuf message can have"):
+            load(path)
+        with pytest.raises(FileError, match="more than a protobuf message can have"):
+            save(model, tmp_path / "b.mlmodel")
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_too_large_for_protobuf(self, tmp_path: Path) -> None:
+        class Large:
+            def SerializeToString(self) -> bytes:  # noqa: N802 -- protobuf's name
+                raise EncodeError("Failed to serialize proto")
+
+        with pytest.raises(FileError, match="cannot be written as one message"):
+            save(Large(), tmp_path / "a.mlmodel")  # type: ignore[arg-type]
 
     def test_is_an_os_error_too(self) -> None:
         with pytest.raises(OSError, match="No such file") as caught:
@@ -183,6 +244,21 @@ class TestWhole:
         save(model, path)
         assert path.read_bytes() == model.SerializeToString()
         assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+    def test_no_one_else_reads_it_meanwhile(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, modes = tmp_path / "a.mlmodel", []
+        path.write_bytes(b"old")
+        path.chmod(0o600)
+        monkeypatch.setattr(os, "fsync", lambda number: modes.append(stat.S_IMODE(os.fstat(number).st_mode)))
+        save(model, path)
+        assert modes == [0o600]
+
+    def test_long_name(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / ("x" * 247 + ".mlmodel")  # as long as names are on most file systems
+        save(model, path)
+        assert os.listdir(tmp_path) == [path.name]
 
     def test_symbolic_link(self, model: Model, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()
@@ -271,6 +347,24 @@ class TestPackages:
         save(model, tmp_path / "a.mlpackage")
         assert load(tmp_path / "a.mlpackage") == model
 
+    def test_a_folder_that_is_no_package(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlpackage"
+        path.mkdir()
+        save(model, path)  # an empty one holds nothing to lose
+        (path / "Manifest.json").rename(path / "thesis.txt")
+        with pytest.raises(FileError, match="other content"):
+            save(model, path)
+        assert (path / "thesis.txt").exists()
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
+
+    def test_relative_paths(self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("b").mkdir()
+        save(model, "a.mlpackage")
+        assert load("a.mlpackage") == load("./a.mlpackage/") == load("b/../a.mlpackage") == model
+        monkeypatch.chdir(tmp_path / "a.mlpackage")
+        assert load(".") == model
+
     def test_failure_when_the_new_one_takes_its_place(
         self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -295,6 +389,7 @@ class TestPackages:
         [
             ("not json", "does not name"),
             ("{}", "does not name"),
+            ("[" * 100_000, "does not name"),
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {}}', "does not name"),
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": 3}}}', "does not name"),
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "../../x"}}}', "outside"),

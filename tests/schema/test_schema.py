@@ -14,13 +14,15 @@ import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 
-from refquant.model.file import parse, weights_within
+from refquant.errors import TensorError
+from refquant.model.file import load, parse, weights_within
 from refquant.model.tensor import float32_weights
 from refquant.model.walk import all_sites
-from refquant.schema import coreml
+from refquant.schema import coreml, generate
 from refquant.schema.coreml import Model, WeightParams
 from tests.hard import bits, weights
 from tests.networks import ROWS, all_networks, described, network
+from tests.parity.conftest import interpreter
 
 SOURCE = Path(__file__).parents[2] / "spec" / "coreml.proto"
 DESCRIPTOR_SET = Path(coreml.__file__).with_name("coreml.binpb")
@@ -81,6 +83,46 @@ class TestDefinition:
         assert done.returncode == 0
 
 
+@pytest.fixture
+def generating(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A generator of two files, one current and one to be made."""
+    current, other = tmp_path / "current", tmp_path / "other"
+    current.write_bytes(b"same")
+    monkeypatch.setattr(generate, "generate", lambda: {current: b"same", other: b"new"})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    return other
+
+
+class TestStaleFiles:
+    """A generated file that is not what the definition gives is noticed, with the command that makes it."""
+
+    @pytest.mark.parametrize("before", [None, b"old"])
+    def test_check_and_make(self, before: bytes | None, generating: Path) -> None:
+        if before is not None:
+            generating.write_bytes(before)
+        with pytest.raises(SystemExit, match=r"stale: other; run: python -m refquant\.schema\.generate"):
+            generate.main(["--check"])
+        assert (generating.read_bytes() if generating.exists() else None) == before
+        assert generate.main([]) == 0
+        assert generating.read_bytes() == b"new"
+        assert generate.main(["--check"]) == 0
+
+    def test_not_a_checkout(self, generating: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(generate, "SOURCE", generating)
+        with pytest.raises(SystemExit, match="works in a checkout only"):
+            generate.main([])
+
+    @pytest.mark.usefixtures("generating")
+    def test_no_protoc(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(SystemExit, match=r"pip install -e '\.\[schema\]'"):
+            generate.main([])
+
+    def test_wrong_argument(self) -> None:
+        with pytest.raises(SystemExit, match="usage"):
+            generate.main(["--chek"])
+
+
 class TestFloats:
     """TEN-2: `floatValue` MUST hold one binary32 number a weight, in tensor order ..., as a packed run of
     little-endian words. TEN-3: A reader MUST accept `floatValue` split over several packed runs or written
@@ -120,6 +162,42 @@ class TestFloats:
         first, second, third, fourth = self.words()
         self.reads_well(b"\x0d" + first + b"\x0a\x08" + second + third + b"\x0d" + fourth)
 
+    @pytest.mark.parametrize("sizes", [[7], [3, 5], [4, 1], [1, 1, 1, 1]])
+    @pytest.mark.parametrize("end", [b"", b"\x0d\x00\x00\x80\x3f"], ids=["packed", "unpacked"])
+    def test_broken_words(self, sizes: list[int], end: bytes) -> None:
+        payload = b"".join(b"\x0a" + bytes([size]) + bytes(size) for size in sizes) + end
+        wrong = next(size for size in sizes if size % 4)
+        message = rf"tensor neuralNetwork\.layers\[0\]\.innerProduct\.weights: .* {wrong} bytes"
+        for source in (self.wrap(payload), Model.FromString(self.wrap(payload))):
+            with pytest.raises(TensorError, match=message) as caught:
+                load(source)
+            assert caught.value.rule == "TEN-2"
+
+    def test_message_with_unpacked_floats(self) -> None:
+        """Whoever parses a file without `parse` gets the floats or an error, never fewer floats."""
+        words = self.words()
+        data = self.wrap(b"".join(b"\x0d" + word for word in words))
+        message = Model.FromString(data)
+        with pytest.raises(TensorError, match=r"not packed; refquant\.MLModel reads"):
+            message.neuralNetwork.layers[0].innerProduct.weights.floatValue  # noqa: B018
+        ((_, params),) = weights_within(load(message))
+        assert list(params.floatValue) == list(self.VALUES)
+        assert message.SerializeToString() == data
+        mixed = Model.FromString(self.wrap(b"\x0d" + words[0] + b"\x0a\x04" + words[1]))
+        with pytest.raises(TensorError, match="order"):
+            load(mixed)
+
+    def test_other_wire_types(self) -> None:
+        """A number or eight bytes in place of floats are no floats to any reader, and stay."""
+        for stray in (b"\x08\x07", b"\x09" + bytes(8)):
+            data = self.wrap(b"\x0a\x04" + self.words()[1] + stray)
+            model = parse(data)
+            ((_, params),) = weights_within(model)
+            assert list(params.floatBytes) == [self.words()[1]]
+            assert model.SerializeToString() == data
+            standard = coreml.standard_model().FromString(data).neuralNetwork.layers[0].innerProduct
+            assert list(params.floatValue) == list(standard.weights.floatValue) == [-2.5]
+
     def reads_well(self, payload: bytes) -> None:
         model = parse(self.wrap(payload))
         ((_, params),) = weights_within(model)
@@ -137,6 +215,16 @@ class TestFloats:
             params.floatValue = [1.0]  # type: ignore[misc, assignment]
         with pytest.raises(TypeError):
             params.floatValue[0] = 1.0
+        with pytest.raises(TensorError, match="3 bytes"):
+            WeightParams(floatBytes=[b"abc"]).floatValue  # noqa: B018
+
+    def test_view_with_the_other_byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = {"little": "big", "big": "little"}[sys.byteorder]
+        swapped = array("f", self.VALUES)
+        swapped.byteswap()
+        params = WeightParams(floatBytes=[b"".join(self.words()[:3]), self.words()[3]])
+        monkeypatch.setattr(sys, "byteorder", other)
+        assert params.floatValue.tobytes() == swapped.tobytes()
 
 
 class TestSameBytes:
@@ -201,6 +289,36 @@ back = refquant.quantize_weights(model, 16, selector=refquant.MatrixMultiplyLaye
 assert type(back) is Theirs
 """
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parity
+    @pytest.mark.parametrize("modules", ["refquant, coremltools", "coremltools, refquant"])
+    def test_coremltools_itself(self, modules: str) -> None:
+        script = f"""
+import {modules}
+from coremltools.models.neural_network import NeuralNetworkBuilder, datatypes
+import numpy, warnings
+net = NeuralNetworkBuilder([("x", datatypes.Array(8))], [("y", None)])
+net.add_inner_product("fc", numpy.arange(64.0).reshape(8, 8), numpy.zeros(8), 8, 8, True, "x", "y")
+for unit in coremltools.ComputeUnit:
+    model = coremltools.models.MLModel(net.spec, compute_units=unit)
+    before = model.get_spec().SerializeToString()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = refquant.quantize_weights(model, 8)
+    assert (type(made), made.compute_unit) == (type(model), unit)
+    assert model.get_spec().SerializeToString() == before
+    message = refquant.quantize_weights(model.get_spec(), 8)
+    assert type(message) is type(net.spec)
+    assert message == made.get_spec()
+"""
+        done = subprocess.run(
+            [str(interpreter("9.0")), "-c", script],
+            env={**os.environ, "PYTHONPATH": str(SOURCE.parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
 
 
