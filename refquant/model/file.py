@@ -18,6 +18,10 @@ from refquant.schema.coreml import Model, WeightParams, has_unpacked_floats, sta
 #: Anything that names or holds the bytes of a model.
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "MLModel", Model]
 
+#: What protobuf raises at bytes that are no message: its plain-Python back end, at a name that is no UTF-8
+#: and, in old versions, at messages nested too deeply, lets Python's own errors through.
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class MLModel:
     """A Core ML model in memory.
@@ -93,7 +97,7 @@ def parse(data: bytes) -> Model:
         model = Model.FromString(data)
         if _check_floats(model):
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
-    except (DecodeError, RecursionError):
+    except UNREADABLE:
         raise FileError(f"not a Core ML model: {impression(data)}") from None
     if model.WhichOneof("Type") is None:
         raise FileError(f"not a Core ML model: {impression(data)}")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import EncodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import refquant
 from refquant.errors import ArgumentError, FileError
@@ -157,6 +159,25 @@ class TestBadFiles:
         for size in range(len(data) // 2, len(data), 7):
             with pytest.raises(FileError, match=f"cut short, {len(data) - size} bytes are missing"):
                 load(data[:size])
+
+    @settings(deadline=None)
+    @given(data=st.data())
+    def test_damaged(self, data: st.DataObject) -> None:
+        """Any change of any byte gives a model or one of refquant's errors, whatever the back end."""
+        content = bytearray(network(ROWS["innerProduct"], 2).SerializeToString())
+        for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+            content[position] = data.draw(st.integers(0, 255))
+        try:
+            model = load(bytes(content))
+        except refquant.RefquantError:
+            return
+        data_again = model.SerializeToString()
+        assert load(data_again).SerializeToString() == data_again
+
+    def test_name_that_is_no_text(self, model: Model) -> None:
+        name = model.neuralNetwork.layers[0].name.encode()
+        with pytest.raises(FileError, match="not a Core ML model"):
+            load(model.SerializeToString().replace(name, b"\xff" * len(name)))
 
     def test_nested_too_deeply(self) -> None:
         data = field(500, b"")

@@ -296,7 +296,8 @@ assert type(back) is Theirs
     def test_coremltools_itself(self, modules: str) -> None:
         script = f"""
 import {modules}
-from coremltools.models.neural_network import NeuralNetworkBuilder, datatypes
+from coremltools.models import datatypes
+from coremltools.models.neural_network import NeuralNetworkBuilder
 import numpy, warnings
 net = NeuralNetworkBuilder([("x", datatypes.Array(8))], [("y", None)])
 net.add_inner_product("fc", numpy.arange(64.0).reshape(8, 8), numpy.zeros(8), 8, 8, True, "x", "y")
