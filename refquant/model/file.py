@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,13 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from refquant.errors import ArgumentError, FileError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
-from refquant.schema.coreml import Model, WeightParams, has_unpacked_floats, standard_model
+from refquant.schema.coreml import (
+    Model,
+    NeuralNetworkLayer,
+    WeightParams,
+    has_unpacked_floats,
+    standard_model,
+)
 
 #: Anything that names or holds the bytes of a model.
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "MLModel", Model]
@@ -149,9 +156,22 @@ def _check_floats(model: Model) -> bool:
         for run in params.floatBytes:
             if len(run) % 4:
                 reason = f"a run of floatValue has {len(run)} bytes, which is no multiple of 4"
-                raise TensorError(reason, tensor=path, rule="TEN-2")
+                raise _tensor_error(model, path, reason, "TEN-2")
         unpacked = unpacked or has_unpacked_floats(params)
     return unpacked
+
+
+def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorError:
+    """Make the error of the tensor at a path of field names, with the innermost layer that it belongs to."""
+    error = TensorError(reason, tensor=path, rule=rule)
+    part: Any = model
+    for step in re.finditer(r"(\w+)(?:\[(\d+)\])?", path):
+        name, index = step.groups()
+        part = getattr(part, name)[int(index)] if index else getattr(part, name)
+        if isinstance(part, NeuralNetworkLayer):
+            error.layer, error.layer_type = part.name, part.WhichOneof("layer")
+            error.tensor = path[step.end() :].replace(f".{error.layer_type}.", "", 1)
+    return error
 
 
 def _read_message(message: Message) -> Model:
@@ -167,7 +187,7 @@ def _read_message(message: Message) -> Model:
     for path, params in weights_within(message):
         if any(params.floatBytes) and has_unpacked_floats(params):
             reason = "has packed and unpacked floats, whose order a message does not keep; pass its bytes"
-            raise TensorError(reason, tensor=path, rule="TEN-3")
+            raise _tensor_error(message, path, reason, "TEN-3")
     return parse(message.SerializeToString())
 
 

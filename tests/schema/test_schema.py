@@ -167,11 +167,21 @@ class TestFloats:
     def test_broken_words(self, sizes: list[int], end: bytes) -> None:
         payload = b"".join(b"\x0a" + bytes([size]) + bytes(size) for size in sizes) + end
         wrong = next(size for size in sizes if size % 4)
-        message = rf"tensor neuralNetwork\.layers\[0\]\.innerProduct\.weights: .* {wrong} bytes"
+        message = rf"layer 'fc' \(innerProduct\), tensor weights: .* {wrong} bytes"
         for source in (self.wrap(payload), Model.FromString(self.wrap(payload))):
             with pytest.raises(TensorError, match=message) as caught:
                 load(source)
             assert caught.value.rule == "TEN-2"
+
+    def test_broken_words_deep_within(self) -> None:
+        model = described("pipeline")
+        outer = model.pipeline.models.add().neuralNetwork.layers.add(name="outer")
+        lstm = outer.branch.ifBranch.layers.add(name="inner").biDirectionalLSTM
+        lstm.weightParams.add()
+        lstm.weightParams.add().inputGateWeightMatrix.floatBytes.append(b"abc")
+        place = r"'inner' \(biDirectionalLSTM\), tensor weightParams\[1\]\.inputGateWeightMatrix: "
+        with pytest.raises(TensorError, match=place):
+            parse(model.SerializeToString())
 
     def test_message_with_unpacked_floats(self) -> None:
         """Whoever parses a file without `parse` gets the floats or an error, never fewer floats."""
