@@ -328,6 +328,22 @@ class TestWhole:
         assert MLModel(path).get_spec() == before
         assert os.listdir(tmp_path) == [name]
 
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_failure_leaves_nothing_new(
+        self, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace = os.replace
+
+        def refuse(source: Any, target: Any) -> None:
+            if Path(target).name == name:
+                raise OSError(errno.EIO, "Input/output error")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", refuse)
+        with pytest.raises(FileError, match="Input/output"):
+            save(model, tmp_path / name)
+        assert os.listdir(tmp_path) == []
+
     @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
     def test_no_room(self, tmp_path: Path, model: Model) -> None:
         path = tmp_path / "a.mlmodel"
