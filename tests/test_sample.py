@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from refquant import sample
 from refquant.model.file import load
-from refquant.model.tensor import float32_weights
-from refquant.model.walk import all_sites
+from refquant.sample import train
 
 Plane = list[list[float]]
+
+#: The layers in order: name, type, what each reads, and its tensors with their shapes. Written out by hand.
+LAYERS: list[tuple[str, str, str, dict[str, tuple[int, ...]]]] = [
+    ("conv_1", "convolution", "image", {"weights": (16, 1, 3, 3)}),
+    ("batchnorm", "batchnorm", "conv_1", dict.fromkeys(["gamma", "beta", "mean", "variance"], (16,))),
+    ("relu_1", "activation", "batchnorm", {}),
+    ("depthwise", "convolution", "relu_1", {"weights": (16, 1, 3, 3), "bias": (16,)}),
+    ("relu_2", "activation", "depthwise", {}),
+    ("conv_2", "convolution", "relu_2", {"weights": (32, 16, 3, 3), "bias": (32,)}),
+    ("relu_3", "activation", "conv_2", {}),
+    ("pool", "pooling", "relu_3", {}),
+    ("flatten", "flatten", "pool", {}),
+    ("dense_1", "innerProduct", "flatten", {"weights": (48, 32 * 4 * 4), "bias": (48,)}),
+    ("relu_4", "activation", "dense_1", {}),
+    ("dense_2", "innerProduct", "relu_4", {"weights": (10, 48), "bias": (10,)}),
+    ("probabilities", "softmax", "dense_2", {}),
+]
 
 
 def convolve(planes: list[Plane], layer: Any) -> list[Plane]:
     """Convolve 3 x 3 with zeros outside; the kernel of an output has its group's inputs."""
-    weights = float32_weights(layer.weights).tolist()
-    biases = float32_weights(layer.bias).tolist() if layer.hasBias else [0.0] * layer.outputChannels
+    weights = layer.weights.floatValue.tolist()
+    biases = layer.bias.floatValue.tolist() if layer.hasBias else [0.0] * layer.outputChannels
     per_group = len(planes) // layer.nGroups
     outputs_per_group = layer.outputChannels // layer.nGroups
     size = len(planes[0])
@@ -46,7 +66,7 @@ def classify(model: Any, pixels: bytes) -> int:
             planes = convolve(planes, layer.convolution)
         elif kind == "batchnorm":
             b = layer.batchnorm
-            vectors = [float32_weights(params).tolist() for params in (b.gamma, b.beta, b.mean, b.variance)]
+            vectors = [params.floatValue.tolist() for params in (b.gamma, b.beta, b.mean, b.variance)]
             for plane, gamma, beta, mean, variance in zip(planes, *vectors):
                 for row in plane:
                     row[:] = [gamma * (x - mean) / (variance + b.epsilon) ** 0.5 + beta for x in row]
@@ -64,8 +84,8 @@ def classify(model: Any, pixels: bytes) -> int:
         elif kind == "flatten":
             flat = [x for plane in planes for row in plane for x in row]
         elif kind == "innerProduct":
-            weights = float32_weights(layer.innerProduct.weights).tolist()
-            biases = float32_weights(layer.innerProduct.bias).tolist()
+            weights = layer.innerProduct.weights.floatValue.tolist()
+            biases = layer.innerProduct.bias.floatValue.tolist()
             inputs = layer.innerProduct.inputChannels
             flat = [
                 bias + sum(w * x for w, x in zip(weights[row * inputs : (row + 1) * inputs], flat))
@@ -84,27 +104,57 @@ def test_reads_held_back_digits() -> None:
 
 def test_images() -> None:
     found = sample.images()
-    assert len(found) == 200
+    assert len(found) == len(set(found)) == 200
     assert {len(image.pixels) for image in found} == {64}
-    assert max(max(image.pixels) for image in found) == 16
+    assert {ink for image in found for ink in image.pixels} == set(range(17))
     digits = Counter(image.digit for image in found)
     assert set(digits) == set(range(10))
     assert min(digits.values()) >= 5
 
 
-def test_model() -> None:
-    assert load(sample.model_bytes()) == load(sample.model_path())
-    assert len(sample.model_bytes()) + 200 * sample.RECORD < 300_000
+def test_small() -> None:
+    assert len(sample.model_bytes()) + sample.images_path().stat().st_size < 300_000
+
+
+def test_description() -> None:
+    model = load(sample.model_bytes())
+    assert model == load(sample.model_path())
+    (image,) = model.description.input
+    assert (image.name, list(image.type.multiArrayType.shape)) == ("image", [1, 8, 8])
+    assert [output.name for output in model.description.output] == ["digit", "probabilities"]
+    assert model.description.predictedFeatureName == "digit"
+    assert model.description.predictedProbabilitiesName == "probabilities"
+    assert model.description.metadata.author == "The refquant developers"
+    assert model.description.metadata.license == "Apache-2.0"
+    classifier = model.neuralNetworkClassifier
+    assert list(classifier.stringClassLabels.vector) == list("0123456789")
+    assert classifier.labelProbabilityLayerName == classifier.layers[-1].name
+
+
+def test_layers() -> None:
+    layers = load(sample.model_path()).neuralNetworkClassifier.layers
+    assert [(layer.name, layer.WhichOneof("layer"), *layer.input) for layer in layers] == [
+        row[:3] for row in LAYERS
+    ]
+    assert all(list(layer.output) == [layer.name] for layer in layers)
+    depthwise = layers[3].convolution
+    assert depthwise.nGroups == depthwise.outputChannels == 16
+
+
+def test_weights_fill_their_shapes() -> None:
     model = load(sample.model_path())
-    types = [layer.WhichOneof("layer") for layer in model.neuralNetworkClassifier.layers]
-    assert types[:3] == ["convolution", "batchnorm", "activation"]
-    assert types[-2:] == ["innerProduct", "softmax"]
-    assert any(layer.convolution.nGroups == 16 for layer in model.neuralNetworkClassifier.layers)
-    assert list(model.neuralNetworkClassifier.stringClassLabels.vector) == list("0123456789")
-    blobs = {"image"}
-    for layer in model.neuralNetworkClassifier.layers:
-        assert set(layer.input) <= blobs
-        assert not set(layer.output) & blobs
-        blobs |= set(layer.output)
-    weights = sum(len(float32_weights(site.params)) for site in all_sites(model))
-    assert weights == 144 + 4 * 16 + 144 + 16 + 4608 + 32 + 24576 + 48 + 480 + 10
+    total = 0
+    for layer, (name, kind, _, shapes) in zip(model.neuralNetworkClassifier.layers, LAYERS):
+        fields = getattr(layer, kind).ListFields()
+        stored = {field.name: value.floatValue for field, value in fields if hasattr(value, "floatValue")}
+        assert {tensor: len(weights) for tensor, weights in stored.items()} == {
+            tensor: math.prod(shape) for tensor, shape in shapes.items()
+        }, name
+        total += sum(map(len, stored.values()))
+    assert total == 30_122
+
+
+def test_training_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(SystemExit, match="needs the extra 'train'"):
+        train.main()

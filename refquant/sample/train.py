@@ -1,8 +1,9 @@
 """Train the sample network and write it: `python -m refquant.sample.train` (extra `train`).
 
-The network is evaluated from the written message, by code that shares nothing with the training, and is
-kept only if it reads 97 % of the held-back images. The seed is fixed, but matrix products may round
-differently from one machine to the next: a new run gives a network as good, not the same bytes.
+The network is evaluated from the bytes that are to be written, by code that shares nothing with the
+training (`evaluate.py`), and is kept only if it reads 97 % of the held-back images. The seed is fixed, but
+matrix products may round differently from one machine to the next: a new run gives a network as good,
+perhaps not the same bytes. The sample is the files as they are checked in.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import sys
 from array import array
 from typing import Any
 
-from refquant.model.file import save
-from refquant.model.layers import sites
-from refquant.model.tensor import decode, store_float32
-from refquant.sample import HERE, model_path
+from refquant.model.file import load, save
+from refquant.model.tensor import store_float32
+from refquant.sample import Image, images_path, model_path
+from refquant.sample.evaluate import classify
 from refquant.schema.coreml import (
     ArrayFeatureType,
     FlattenLayerParams,
@@ -23,7 +24,7 @@ from refquant.schema.coreml import (
     PoolingLayerParams,
 )
 
-#: Images held back from training, the last of the data set.
+#: Images held back from training, the last after shuffling.
 HELD_BACK = 200
 #: Least share of held-back images that the network must read.
 GOOD_ENOUGH = 0.97
@@ -230,36 +231,6 @@ def build(network: Network) -> Model:
     return model
 
 
-def accuracy(model: Model, images: Any, digits: Any, np: Any) -> float:
-    """Run the layers of a written model over images, one by one, and give the share read right."""
-    right = 0
-    for image, digit in zip(images, digits):
-        x = image.reshape(1, 8, 8)
-        for layer in model.neuralNetworkClassifier.layers:
-            kind = layer.WhichOneof("layer")
-            held = {site.tensor: np.array(decode(site)).reshape(site.layout.shape) for site in sites(layer)}
-            if kind == "convolution":
-                groups = layer.convolution.nGroups
-                patches = columns(x[None], np)[0].reshape(groups, -1, x[0].size)
-                w = held["weights"].reshape(groups, -1, patches.shape[1])
-                x = np.einsum("gok,gkp->gop", w, patches).reshape(-1, *x.shape[1:])
-                x = x + held.get("bias", np.zeros(len(x)))[:, None, None]
-            elif kind == "batchnorm":
-                root = np.sqrt(held["variance"] + layer.batchnorm.epsilon)
-                x = ((x.T - held["mean"]) / root * held["gamma"] + held["beta"]).T
-            elif kind == "activation":
-                x = np.maximum(x, 0)
-            elif kind == "pooling":
-                c, h, w = x.shape
-                x = x.reshape(c, h // 2, 2, w // 2, 2).max((2, 4))
-            elif kind == "flatten":
-                x = x.reshape(-1)
-            elif kind == "innerProduct":
-                x = held["weights"] @ x + held["bias"]
-        right += int(x.argmax() == digit)
-    return right / len(digits)
-
-
 def main() -> int:
     """Train, check and write the sample."""
     try:
@@ -272,14 +243,16 @@ def main() -> int:
     pixels, digits = data.data[order], data.target[order]
     network = Network(np)
     network.train(pixels[:-HELD_BACK].reshape(-1, 1, 8, 8) / 16, digits[:-HELD_BACK])
-    model = build(network)
-    share = accuracy(model, pixels[-HELD_BACK:] / 16, digits[-HELD_BACK:], np)
+    held_back = [Image(bytes(map(int, ink)), int(digit)) for ink, digit in zip(pixels, digits)][-HELD_BACK:]
+
+    model = load(build(network).SerializeToString())
+    read = [classify(model, np.array([*image.pixels]).reshape(1, 8, 8) / 16, np) for image in held_back]
+    share = sum(label == str(image.digit) for label, image in zip(read, held_back)) / HELD_BACK
     sys.stdout.write(f"reads {share:.1%} of {HELD_BACK} held-back images\n")
     if share < GOOD_ENOUGH:
         raise SystemExit("not good enough; nothing was written")
     save(model, model_path())
-    records = (bytes([*map(int, image), int(digit)]) for image, digit in zip(pixels, digits))
-    (HERE / "digits.bin").write_bytes(b"".join(list(records)[-HELD_BACK:]))
+    images_path().write_bytes(b"".join(image.pixels + bytes([image.digit]) for image in held_back))
     return 0
 
 
