@@ -289,6 +289,19 @@ def reciprocal_tensors(nbits: int, wanted: int) -> Iterator[list[float]]:
             return
 
 
+def symmetric_reciprocal_tensors(wanted: int) -> Iterator[list[float]]:
+    """Find weights whose symmetric code by a division is another than by a product with the reciprocal."""
+    maker, found = random.Random(11), 0
+    while found < wanted:
+        peak = f32(maker.uniform(0.5, 2))
+        scale = peak / 127
+        w = f32((maker.randrange(-126, 126) + 0.5) * scale)
+        steps = w + 128 * scale
+        if round(steps / scale) != round(steps * (1 / scale)):
+            yield [peak, w]
+            found += 1
+
+
 LINEAR_RULES = "LIN-1 LIN-2 LIN-3 LIN-5"
 
 
@@ -320,6 +333,15 @@ def linear(family: Family) -> None:
             add("ties", values, nbits, Channels(1, 1, len(values)), "tie")
         for values in reciprocal_tensors(nbits, 4 if nbits > 2 else 1):
             add("near a tie", values, nbits, Channels(1, 1, 3), "reciprocal")
+    # Two binary32 numbers whose difference is the binary64 number nearest to 1e-6, and its neighbours.
+    first, rest = 0x10C6F7A0000000 / 2**72, 0xB5ED8D / 2**72
+    for title, unit in (
+        ("a unit below the threshold", -1),
+        ("the threshold itself", 0),
+        ("a unit above it", 1),
+    ):
+        values = [-rest - unit / 2**72, first]
+        add(title, values, 1, Channels(1, 1, 2), "threshold", f"{LINEAR_RULES} LIN-4")
     maker = random.Random(5)
     for outer, count, inner in ((1, 3, 4), (1, 7, 1), (3, 2, 2), (2, 5, 1), (4, 3, 3), (1, 1, 9), (5, 1, 2)):
         for nbits in (1, 3, 4, 8):
@@ -366,6 +388,8 @@ def symmetric(family: Family) -> None:
     for outer, count, inner in ((1, 3, 4), (3, 2, 2), (2, 5, 1), (4, 3, 3)):
         values = [f32(maker.uniform(-2, 2)) for _ in range(outer * count * inner)]
         add(f"channels of ({outer}, {count}, {inner})", values, Channels(outer, count, inner), "axis", rules)
+    for values in symmetric_reciprocal_tensors(6):
+        add("near a tie", values, Channels(1, 1, 2), "reciprocal", rules)
     for seed in range(30):
         maker = random.Random(seed)
         values = [f32(maker.gauss(0, 1)) for _ in range(12)]
@@ -439,6 +463,7 @@ def kmeans(family: Family) -> None:
         (f"random {seed}", [f32(random.Random(seed).gauss(0, 1)) for _ in range(26)], "")
         for seed in range(12)
     ]
+    pools += [(f"evenly spread {n}", [f32(i / 7) for i in range(n)], "tie") for n in (29, 34)]
     for title, values, flags in pools:
         for nbits in (1, 2, 3, 5):
             least = oracle.kmeans.optimum(values, 1 << nbits).inertia
@@ -523,7 +548,7 @@ FAMILIES: dict[str, Callable[[Family], None]] = {
 
 def sentences() -> dict[str, str]:
     """Read every rule of the specification: id -> sentence."""
-    found = {}
+    found: dict[str, str] = {}
     for chapter in sorted(SPEC.glob("[0-9]*.md")):
         text = chapter.read_text(encoding="utf-8")
         found.update(re.findall(r"^\* \*\*([A-Z0-9]+-\d+)\*\* (.+)$", text, re.MULTILINE))

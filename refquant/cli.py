@@ -19,13 +19,22 @@ from refquant.terminal import abandon, log_as_lines, say, warnings_as_lines
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for an interrupted command.
 BAD_INPUT, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
+#: The command that has commands of its own, and what it is for.
+KIT, KIT_HELP = "conformance", "put another implementation to the test"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for a bad input, 2 for bad usage."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == [KIT]:
+        from refquant.conformance import cli as kit  # a tool of its own, which the others do not wait for
+
+        options = kit.parser().parse_args(given[1:])
+    else:
+        options = _parser().parse_args(given)
     try:
         with warnings_as_lines(), log_as_lines(options.verbose):
-            options.run(options)
+            code: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         abandon(sys.stdout)  # whoever read it has seen enough
@@ -36,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         say(f"error: {_reason(error)}")
         return BAD_USAGE if isinstance(error, refquant.ArgumentError) else BAD_INPUT
-    return 0
+    return code
 
 
 def _reason(error: Exception) -> str:
@@ -71,12 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="refquant",
         description="Store the weights of a Core ML neural network in fewer bits.",
-        epilog=_table("commands:", {name: command.help for name, command in COMMANDS.items()})
+        epilog=_table(
+            "commands:", {**{name: command.help for name, command in COMMANDS.items()}, KIT: KIT_HELP}
+        )
         + "\n\n`refquant COMMAND --help` explains a command; `refquant demo` shows results.",
         formatter_class=layout,
     )
     parser.add_argument("--version", action="version", version=f"refquant {refquant.__version__}")
     choice = parser.add_subparsers(metavar="COMMAND", required=True, help="one of those below")
+    choice.add_parser(KIT)
     for name, command in COMMANDS.items():
         about = textwrap.fill(command.run.__doc__ or command.help, 78)
         own = choice.add_parser(name, description=about, epilog=command.epilog, formatter_class=layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from refquant.conformance import runner, vectors
 from refquant.conformance.judge import judge
@@ -15,41 +16,41 @@ from refquant.errors import ArgumentError
 OWN = [sys.executable, "-m", "refquant.conformance.testee"]
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the sub-commands and their options."""
-    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
-    run = actions.add_parser("run", help="put every case to a program and judge its answers")
-    run.set_defaults(action=_run)
-    run.add_argument(
-        "--family", action="append", metavar="F", help="only families of this pattern (repeatable)"
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of `refquant conformance` and its actions."""
+    made = argparse.ArgumentParser(
+        prog="refquant conformance",
+        description="Put an implementation of Core ML weight quantization to the test: any program "
+        "that answers JSON lines, as conformance/README.md of the project says. Without one, refquant.",
     )
-    run.add_argument("--case", action="append", metavar="ID", help="only cases of this pattern (repeatable)")
-    run.add_argument("--level", choices=vectors.LEVELS, default="optional", help="only up to this level")
-    run.add_argument("--known-failures", metavar="FILE", help="failures to expect, with reasons")
-    run.add_argument("--update-known-failures", action="store_true", help="rewrite FILE from this run")
-    run.add_argument("--jobs", type=int, default=1, metavar="N", help="processes of the program (default: 1)")
-    run.add_argument(
-        "--timeout", type=float, default=10, metavar="S", help="seconds for an answer (default: 10)"
-    )
-    run.add_argument("--report", choices=REPORTS, default="text", help="what to print (default: text)")
-    smoke = actions.add_parser("smoke", help="tell a broken harness from a broken implementation")
-    smoke.set_defaults(action=_smoke)
-    smoke.add_argument(
-        "--timeout", type=float, default=10, metavar="S", help="seconds for an answer (default: 10)"
-    )
-    show = actions.add_parser("list", help="list the families, or the cases of some")
-    show.set_defaults(action=_list)
-    show.add_argument("--family", action="append", metavar="F", help="list the cases of these families")
-    for action in (run, smoke):
-        action.add_argument(
-            "program", nargs="*", metavar="-- COMMAND", help="the program (default: refquant's own)"
-        )
+    actions = made.add_subparsers(metavar="ACTION", required=True)
+    for name, (run, text, add) in ACTIONS.items():
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        action.set_defaults(run=run)
+        add(action)
+        action.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        action.set_defaults(verbose=False)
+    return made
 
 
-def conformance(options: argparse.Namespace) -> int:
-    """Put an implementation to the test: any program that answers JSON lines; see conformance/README.md."""
-    code: int = options.action(options)
-    return code
+def _program_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument("program", nargs="*", metavar="-- COMMAND", help="the program to test")
+    action.add_argument("--timeout", type=float, default=10, metavar="S", help="seconds for an answer (10)")
+
+
+def _family_option(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--family", action="append", metavar="F", help="only families like this (repeatable)")
+
+
+def _run_options(action: argparse.ArgumentParser) -> None:
+    _program_options(action)
+    _family_option(action)
+    action.add_argument("--case", action="append", metavar="ID", help="only cases like this (repeatable)")
+    action.add_argument("--level", choices=vectors.LEVELS, default="optional", help="only up to this level")
+    action.add_argument("--known-failures", metavar="FILE", help="failures to expect, with reasons")
+    action.add_argument("--update-known-failures", action="store_true", help="rewrite FILE from this run")
+    action.add_argument("--jobs", type=int, default=1, metavar="N", help="processes of the program (1)")
+    action.add_argument("--report", choices=REPORTS, default="text", help="what to print (text)")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -109,3 +110,13 @@ def _list(options: argparse.Namespace) -> int:
         for case in vectors.select(options.family)[0]:
             sys.stdout.write(f"{case['id']:28} {case['level']:12} {case['title']}\n")
     return 0
+
+
+#: Action -> what runs, a line of help, and what adds its options.
+ACTIONS: dict[
+    str, tuple[Callable[[argparse.Namespace], int], str, Callable[[argparse.ArgumentParser], None]]
+] = {
+    "run": (_run, "put every case to a program and judge its answers", _run_options),
+    "smoke": (_smoke, "tell a broken harness from a broken implementation", _program_options),
+    "list": (_list, "list the families, or the cases of some", _family_option),
+}

@@ -1,0 +1,1 @@
+"""Testees: implementations, good and bad, that answer the protocol."""
