@@ -87,6 +87,21 @@ FLAGS = {
         "effect": "a model that cannot be loaded, or is wrong without a word",
         "source": "spec/14-departures.md",
     },
+    "layer": {
+        "bug": "a tensor is overlooked, or read by another shape",
+        "effect": "weights left as they are, or scales for other weights",
+        "source": "45 weight tensors in 16 layer types",
+    },
+    "fusion": {
+        "bug": "a pair of layers is fused that must not be, or not fused, or to other values",
+        "effect": "another function, or other bytes",
+        "source": "spec/10-fusion.md",
+    },
+    "selector": {
+        "bug": "a limit is compared otherwise, or a bias is not asked for",
+        "effect": "layers quantized that should not be, or the other way round",
+        "source": "the user guide's example of a selector",
+    },
     "outlier": {
         "bug": "a start that leaves dense weights to one entry",
         "effect": "an inertia far above the least",

@@ -38,6 +38,10 @@ def run(request: dict[str, Any], coremltools: Any, utils: Any) -> None:
     with open(request["model"], "rb") as file:
         spec = coremltools.proto.Model_pb2.Model.FromString(file.read())
     settings = dict(request["settings"])
+    if settings.get("reload"):
+        with open(request["output"], "wb") as copy:
+            copy.write(spec.SerializeToString())
+        return
     selector = settings.pop("selector", None)
     if selector:
         settings["selector"] = getattr(utils, selector["name"])(**selector["arguments"])

@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 
 import refquant
+from refquant.conformance import runner, vectors
 from refquant.model import tensor
 from refquant.model.walk import all_sites
 from refquant.schema.coreml import Model
 from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
-from tests.parity.conftest import Peer
+from tests.parity.conftest import TALLY, Peer, interpreter
 
 pytestmark = pytest.mark.parity
 
+TESTEES = Path(__file__).parents[2] / "conformance" / "testees"
 TABLE = Path(__file__).parents[2] / "spec" / "14-departures.md"
 
 
@@ -325,7 +327,27 @@ def test_zeros(coremltools_9: Peer) -> None:
     assert not isinstance(theirs, str)
 
 
+def test_conformance() -> None:
+    """The known failures of coremltools as a testee are departures, and there are no others."""
+    known = runner.read_known(TESTEES / "coremltools-9.0.json")
+    cases, rules = vectors.select()
+    command = [str(interpreter("9.0")), str(TESTEES / "coremltools_testee.py")]
+    report = runner.run(command, cases, rules, known, timeout=60)
+    TALLY[f"conformance cases of coremltools 9.0: {dict(report.counts)}"] += 1
+    assert [v.message for v in report.verdicts if v.outcome in runner.BAD_OUTCOMES] == []
+    assert report.counts["known"] == len(known)
+
+
+def test_numpy() -> None:
+    """A vectorized testee, in the peer's virtualenv for its numpy, passes all that it offers."""
+    cases, rules = vectors.select()
+    report = runner.run([str(interpreter("9.0")), str(TESTEES / "numpy_testee.py")], cases, rules)
+    assert set(report.counts) == {"passed", "skipped"}
+    assert report.counts["passed"] > 2000
+
+
 def test_every_row_is_here() -> None:
     rows = set(re.findall(r"^\| (DEP-\d+) ", TABLE.read_text(encoding="utf-8"), re.MULTILINE))
     here = {row for row, *_ in CRASHES} | {row for row, *_ in DIFFERENCES} | set(ELSEWHERE)
+    here |= {entry.reason.split(":")[0] for entry in runner.read_known(TESTEES / "coremltools-9.0.json")}
     assert here == rows
