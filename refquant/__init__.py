@@ -1,68 +1,63 @@
-"""refquant: the reference implementation of Core ML neural-network weight quantization."""
+"""refquant: the reference implementation of Core ML neural-network weight quantization.
 
-from refquant.errors import (
-    ArgumentError,
-    CodeError,
-    FileError,
-    HalfRangeError,
-    LutFunctionError,
-    ModelKindError,
-    NonFiniteError,
-    NotYetError,
-    RefquantError,
-    RefquantWarning,
-    ShapeError,
-    TensorError,
-    UpdatableError,
-)
-from refquant.model.file import MLModel
-from refquant.model.selectors import (
-    AdvancedQuantizedLayerSelector,
-    MatrixMultiplyLayerSelector,
-    QuantizedLayerSelector,
-)
-from refquant.quantize import (
-    Progress,
-    activate_int8_int8_matrix_multiplications,
-    dequantize_weights,
-    quantize_weights,
-)
-from refquant.report import (
-    Comparison,
-    TensorDifference,
-    TensorInfo,
-    compare_weights,
-    inspect_weights,
-)
+The public names are loaded when they are first asked for, so that `refquant.codec`, the arithmetic, can be
+imported where there is no protobuf. `__init__.pyi` lists them for type checkers.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AdvancedQuantizedLayerSelector",
-    "ArgumentError",
-    "CodeError",
-    "Comparison",
-    "FileError",
-    "HalfRangeError",
-    "LutFunctionError",
-    "MLModel",
-    "MatrixMultiplyLayerSelector",
-    "ModelKindError",
-    "NonFiniteError",
-    "NotYetError",
-    "Progress",
-    "QuantizedLayerSelector",
-    "RefquantError",
-    "RefquantWarning",
-    "ShapeError",
-    "TensorDifference",
-    "TensorError",
-    "TensorInfo",
-    "UpdatableError",
-    "__version__",
-    "activate_int8_int8_matrix_multiplications",
-    "compare_weights",
-    "dequantize_weights",
-    "inspect_weights",
-    "quantize_weights",
-]
+#: Module -> the public names that it defines.
+_PUBLIC = {
+    "refquant.errors": (
+        "ArgumentError",
+        "CodeError",
+        "FileError",
+        "HalfRangeError",
+        "LutFunctionError",
+        "ModelKindError",
+        "NonFiniteError",
+        "NotYetError",
+        "RefquantError",
+        "RefquantWarning",
+        "ShapeError",
+        "TensorError",
+        "UpdatableError",
+    ),
+    "refquant.model.file": ("MLModel",),
+    "refquant.model.selectors": (
+        "AdvancedQuantizedLayerSelector",
+        "MatrixMultiplyLayerSelector",
+        "QuantizedLayerSelector",
+    ),
+    "refquant.quantize": (
+        "Progress",
+        "activate_int8_int8_matrix_multiplications",
+        "dequantize_weights",
+        "quantize_weights",
+    ),
+    "refquant.report": (
+        "Comparison",
+        "TensorDifference",
+        "TensorInfo",
+        "compare_weights",
+        "inspect_weights",
+    ),
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'refquant' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,68 @@
+"""refquant: the reference implementation of Core ML neural-network weight quantization."""
+
+from refquant.errors import (
+    ArgumentError,
+    CodeError,
+    FileError,
+    HalfRangeError,
+    LutFunctionError,
+    ModelKindError,
+    NonFiniteError,
+    NotYetError,
+    RefquantError,
+    RefquantWarning,
+    ShapeError,
+    TensorError,
+    UpdatableError,
+)
+from refquant.model.file import MLModel
+from refquant.model.selectors import (
+    AdvancedQuantizedLayerSelector,
+    MatrixMultiplyLayerSelector,
+    QuantizedLayerSelector,
+)
+from refquant.quantize import (
+    Progress,
+    activate_int8_int8_matrix_multiplications,
+    dequantize_weights,
+    quantize_weights,
+)
+from refquant.report import (
+    Comparison,
+    TensorDifference,
+    TensorInfo,
+    compare_weights,
+    inspect_weights,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdvancedQuantizedLayerSelector",
+    "ArgumentError",
+    "CodeError",
+    "Comparison",
+    "FileError",
+    "HalfRangeError",
+    "LutFunctionError",
+    "MLModel",
+    "MatrixMultiplyLayerSelector",
+    "ModelKindError",
+    "NonFiniteError",
+    "NotYetError",
+    "Progress",
+    "QuantizedLayerSelector",
+    "RefquantError",
+    "RefquantWarning",
+    "ShapeError",
+    "TensorDifference",
+    "TensorError",
+    "TensorInfo",
+    "UpdatableError",
+    "__version__",
+    "activate_int8_int8_matrix_multiplications",
+    "compare_weights",
+    "dequantize_weights",
+    "inspect_weights",
+    "quantize_weights",
+]
