@@ -139,28 +139,30 @@ class Testee:
         except OSError:
             pass
         process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 def _read_lines(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | Trouble | None]) -> None:
-    """Put what a program writes into a queue, line by line; None at its end, a Trouble where it floods."""
+    """Put what a program writes into a queue, line by line; None at its end, a Trouble where it floods.
+
+    The output is closed here and nowhere else: closed by someone else, its number could be that of another
+    program's output by the time of the next read.
+    """
     assert process.stdout is not None
-    descriptor, pending = process.stdout.fileno(), b""
+    with process.stdout as output:
+        lines.put(_pass_lines(output.fileno(), lines))
+
+
+def _pass_lines(descriptor: int, lines: queue.Queue[bytes | Trouble | None]) -> Trouble | None:
+    pending = b""
     while True:
-        try:
-            chunk = os.read(descriptor, CHUNK)
-        except OSError:
-            chunk = b""
+        chunk = os.read(descriptor, CHUNK)
         if not chunk:
-            lines.put(None)
-            return
+            return None
         *whole, pending = (pending + chunk).split(b"\n")
         for line in whole:
             lines.put(line)
-        waiting = lines.qsize()
-        if len(pending) > LONGEST_ANSWER or waiting > CHUNK:
-            lines.put(Trouble("flood", f"over {LONGEST_ANSWER:,} bytes a line, or {CHUNK:,} lines unasked"))
-            return
+        if len(pending) > LONGEST_ANSWER or lines.qsize() > CHUNK:
+            return Trouble("flood", f"over {LONGEST_ANSWER:,} bytes a line, or {CHUNK:,} lines unasked")
