@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 
-from refquant.conformance import runner, vectors
+from refquant.conformance import fuzz, runner, vectors
 from refquant.conformance.judge import judge
 from refquant.conformance.process import Testee, Trouble
 from refquant.conformance.reports import REPORTS, summary
@@ -40,6 +41,16 @@ def _program_options(action: argparse.ArgumentParser) -> None:
 
 def _family_option(action: argparse.ArgumentParser) -> None:
     action.add_argument("--family", action="append", metavar="F", help="only families like this (repeatable)")
+
+
+def _fuzz_options(action: argparse.ArgumentParser) -> None:
+    _program_options(action)
+    action.add_argument("--operation", action="append", metavar="O", help="only this operation (repeatable)")
+    action.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed makes the same cases (0)"
+    )
+    action.add_argument("--examples", type=int, default=1000, metavar="N", help="cases an operation (1000)")
+    action.add_argument("--save", metavar="FILE", help="write the case that was found to FILE, as a vector")
 
 
 def _run_options(action: argparse.ArgumentParser) -> None:
@@ -102,6 +113,24 @@ def _smoke(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fuzz(options: argparse.Namespace) -> int:
+    found = fuzz.fuzz(
+        options.program or OWN,
+        options.operation or [],
+        options.seed,
+        options.examples,
+        options.timeout,
+        lambda line: sys.stderr.write(f"{line}\n"),
+    )
+    if found is None:
+        return 0
+    sys.stdout.write(fuzz.shown(found))
+    if options.save:
+        with open(options.save, "w", encoding="utf-8") as file:
+            file.write(json.dumps(found, indent=1) + "\n")
+    return 1
+
+
 def _list(options: argparse.Namespace) -> int:
     for name, content in vectors.families().items():
         if not options.family:
@@ -118,5 +147,6 @@ ACTIONS: dict[
 ] = {
     "run": (_run, "put every case to a program and judge its answers", _run_options),
     "smoke": (_smoke, "tell a broken harness from a broken implementation", _program_options),
+    "fuzz": (_fuzz, "make new cases, and shrink the first that a program gets wrong", _fuzz_options),
     "list": (_list, "list the families, or the cases of some", _family_option),
 }
