@@ -48,6 +48,10 @@ SELECTORS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+#: Rules that some layers are about besides.
+MORE_RULES = {"branch": "LAY-4", "loop": "LAY-4", "custom": "LAY-5"}
+
+
 def hexed(model: Model) -> str:
     """Write a model with sorted maps."""
     return model.SerializeToString(deterministic=True).hex()
@@ -82,10 +86,13 @@ def layers(family: Family, peer: Peer) -> None:
         model = network(build, 1)
         for nbits, mode in SETTINGS:
             title = f"{name}, {nbits} bits {mode}"
-            by_peer(family, peer, model, title, "LAY-1 FILE-1", "layer", nbits=nbits, mode=mode)
+            rules = f"LAY-1 LAY-2 TEN-2 FILE-1 {MORE_RULES.get(name, '')}"
+            by_peer(family, peer, model, title, rules, "layer", nbits=nbits, mode=mode)
         for nbits, mode in ((8, "linear"), (2, "linear_lut")):
             made = peer.quantize(model, nbits=nbits, quantization_mode=mode)
             assert isinstance(made, Model)
+            again = f"{name}, {nbits} bits {mode}, is left as it is"
+            by_peer(family, peer, made, again, "TEN-8", "layer", nbits=8, mode="linear")
             title = f"{name}, back from {nbits} bits {mode}"
             by_peer(family, peer, made, title, "DEQ-1", "layer", mode="dequantization")
 
@@ -97,7 +104,14 @@ def fusion(family: Family, peer: Peer, older: Peer) -> None:
             who = older if name in BATCHNORMS else peer
             model = network(build, seed)
             by_peer(
-                family, who, model, f"{name}, {seed}", "FUS-1 FUS-2 FUS-9", "fusion", nbits=8, mode="linear"
+                family,
+                who,
+                model,
+                f"{name}, {seed}",
+                "FUS-1 FUS-2 FUS-4 FUS-9",
+                "fusion",
+                nbits=8,
+                mode="linear",
             )
     model = network(CHAINS["conv_bias_scale_bias"], 1)
     by_peer(family, peer, model, "16 bits do not fuse", "FUS-1", "fusion", nbits=16, mode="linear")
@@ -119,7 +133,7 @@ def selectors(family: Family, peer: Peer) -> None:
                 peer,
                 network(LAYERS[name], 5),
                 f"{kind} on {name}",
-                "SEL-5 SEL-6" if kind == "advanced" else "SEL-7",
+                "SEL-1 SEL-2 SEL-5 SEL-6" if kind == "advanced" else "SEL-1 SEL-2 SEL-7",
                 "selector",
                 nbits=8,
                 mode="linear",
@@ -143,6 +157,9 @@ def models(family: Family, peer: Peer) -> None:
         model = network(lambda net: _matmul(net), seed)
         model.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
         by_peer(family, peer, model, "dynamic int8", "INT8-1 INT8-2 FILE-1", "layer", mode="int8")
+        made = peer.quantize(model, nbits=8, quantization_mode="linear")
+        assert isinstance(made, Model)
+        by_peer(family, peer, made, "dynamic int8 of codes", "INT8-4", "layer", mode="int8")
 
 
 def _matmul(net: Net) -> None:

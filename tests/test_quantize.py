@@ -538,6 +538,9 @@ class TestDequantization:
         assert (caught.value.layer, caught.value.tensor) == ("fc", "weights")
 
     def test_bad_raw_values(self) -> None:
+        """TEN-5: ... `numberOfBits` from 1 to 8 and exactly one of `linearQuantization` and
+        `lookupTableQuantization`. LUT-1: A table MUST have exactly 2^n entries.
+        """
         short = self.linear(bytes(4), [1.0], [])
         only_layer(short).innerProduct.inputChannels = 5
         wide = self.linear(bytes(4), [1.0], [])

@@ -81,6 +81,8 @@ def _float_value(params: Any) -> memoryview:
     """Show the float32 weights of a tensor, to be read as floats by index, slice or iteration.
 
     Raises TensorError where the floats are unpacked or their bytes are not whole words. Rule: TEN-2, TEN-3.
+
+    Rule: SEL-8.
     """
     if has_unpacked_floats(params):
         raise TensorError("floatValue is not packed; refquant.MLModel reads such a model", rule="TEN-3")

@@ -30,6 +30,7 @@ class TestRounding:
         assert list(found) == [float(x) for x in oracle.half(around)]
 
     def test_sign_of_zero(self) -> None:
+        """TEN-4: `float16Value` MUST hold two bytes a weight: one little-endian binary16 number each."""
         assert half.encode(weights([0.0, -0.0, -(2.0**-26)])) == bytes.fromhex("0000 0080 0080")
 
     @given(numbers)

@@ -348,7 +348,10 @@ class TestNotFusable:
 
 
 class TestFunction:
-    """Fusion keeps the function of the network, but for one rounding of each stored value."""
+    """FUS-4: All fused values MUST be computed in binary64 from the stored values and stored as binary32.
+
+    So fusion keeps the function of the network, but for one rounding of each stored value.
+    """
 
     def run(self, layers: list[NeuralNetworkLayer], x: list[Fraction]) -> list[Fraction]:
         """Compute innerProduct, batchnorm, scale and bias layers exactly, on a vector of channels."""
