@@ -53,7 +53,11 @@ def strategies() -> dict[str, SearchStrategy[Given]]:
         st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**90), max_value=2.0**90),
     )
     nbits = st.integers(1, 8)
-    weights = st.lists(numbers, min_size=1, max_size=LONGEST)
+    # Weights on a coarse grid lie between two codes as often as not.
+    coarse = st.integers(-4, 4).map(lambda i: i / 2)
+    weights = st.one_of(
+        st.lists(numbers, min_size=1, max_size=LONGEST), st.lists(coarse, min_size=1, max_size=LONGEST)
+    )
 
     def shaped(values: list[float], outer: int, channels: int) -> Given:
         # As many of the weights as fill a shape; so drawn, a case shrinks to one channel of few weights.

@@ -32,7 +32,7 @@ SEEDED = [
 @pytest.mark.parametrize(("fault", "operation", "size"), SEEDED)
 def test_finds_and_shrinks(fault: str, operation: str, size: int) -> None:
     started = time.monotonic()
-    found = fuzz.fuzz([*FAULTY, fault], [operation], seed=1)
+    found = fuzz.fuzz([*FAULTY, fault], [operation], seed=1, examples=5000)
     assert time.monotonic() - started < 60
     assert found is not None
     assert found["operation"] == operation
