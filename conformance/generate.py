@@ -1,7 +1,7 @@
 """Make the vectors: `python -m conformance.generate` (in a checkout, with the extra `test`).
 
 Expected values come from the exact-rational oracle in tests/oracle, never from refquant; whole models come
-from coremltools, run by `conformance/peers.py`. With `--check` nothing is written, and a difference from
+from coremltools, run by `conformance.generate_models`. With `--check` nothing is written, and a difference from
 what is checked in is an error.
 
 A case's id is its family and a digest of what it asks, so that an id never changes its meaning and is
@@ -485,6 +485,21 @@ def kmeans(family: Family) -> None:
             expected = {"inertia": f"{least.numerator}/{least.denominator}"}
             given = {"weights": hexed(values), "nbits": nbits}
             family.add("kmeans.encode", title, "KM-1 KM-2 KM-4", given, expected, flags, "recommended")
+    for seed in (20, 21):
+        # Two clusters of equal weights on either side of their middle: which of them is split is a matter
+        # of choice, and the choice has to be the same each time.
+        values = [f32(random.Random(seed).gauss(0, 1)) for _ in range(13)]
+        values += [-value for value in values]
+        least = oracle.kmeans.optimum(values, 8).inertia
+        family.add(
+            "kmeans.encode",
+            "asked for twice",
+            "KM-3",
+            {"weights": hexed(values), "nbits": 3},
+            {"inertia": f"{least.numerator}/{least.denominator}"},
+            level="recommended",
+            repeat=2,
+        )
     given = {"weights": hexed([1.0, float("nan")]), "nbits": 2}
     family.add("kmeans.encode", "NaN", "TEN-7", given, refusal("TEN-7", 1), "invalid", "recommended")
 
@@ -548,7 +563,7 @@ def int8(family: Family) -> None:
     family.add("int8.encode", "infinity", "TEN-7", given, refusal("TEN-7", 1), "invalid")
 
 
-#: File -> what fills it. Whole models are made by conformance/peers.py.
+#: File -> what fills it. Whole models are made by conformance.generate_models.
 FAMILIES: dict[str, Callable[[Family], None]] = {
     "packing": packing,
     "half": half,

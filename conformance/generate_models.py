@@ -8,9 +8,11 @@ meet is an error, by the specification alone.
 from __future__ import annotations
 
 import math
+import struct
 import sys
 import tempfile
 from array import array
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,207 @@ def by_peer(
     given = {"model": hexed(model), "settings": settings}
     source = f"coremltools {peer.version}"
     family.add("model.quantize", title, rules, given, {"model": hexed(made)}, flags, source=source)
+
+
+def apart(
+    family: Family,
+    peer: Peer,
+    model: Model,
+    title: str,
+    rules: str,
+    flags: str,
+    given: bytes = b"",
+    untouched: tuple[str, ...] = (),
+    quantized_as: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> None:
+    """Add a case of a network whose layers stay apart: the answer is the peer's for each layer alone.
+
+    So the peer has nothing to fuse, which it does where it must not. Layers named in `untouched` stay as
+    they are. `given` is what the case asks, where that is not the model itself; `quantized_as` has other
+    settings for the peer, without what it does wrong or does not know.
+    """
+    theirs = {"nbits": settings.get("nbits", 8), "quantization_mode": settings["mode"]}
+    theirs.update(quantized_as or {})
+    expected = Model.FromString(model.SerializeToString())
+    for index, layer in enumerate(model.neuralNetwork.layers):
+        if layer.name in untouched:
+            continue
+        alone = Model.FromString(model.SerializeToString())
+        del alone.neuralNetwork.layers[:]
+        alone.neuralNetwork.layers.add().CopyFrom(layer)
+        made = peer.quantize(alone, **theirs)
+        assert not isinstance(made, str), (title, layer.name, made)
+        expected.neuralNetwork.layers[index].CopyFrom(made.neuralNetwork.layers[0])
+        expected.specificationVersion = made.specificationVersion
+    asked = {"model": given.hex() or hexed(model), "settings": settings}
+    source = f"coremltools {peer.version}, layer by layer"
+    family.add("model.quantize", title, rules, asked, {"model": hexed(expected)}, flags, source=source)
+
+
+def departures(family: Family, peer: Peer) -> None:
+    """Whole models that the peer gets wrong, put together from what it gets right."""
+    linear: dict[str, Any] = {"nbits": 8, "mode": "linear"}
+
+    def chain(*steps: Callable[[Net], object]) -> Model:
+        def build(net: Net) -> None:
+            for step in steps:
+                step(net)
+
+        return network(build, 4)
+
+    # Fusion that must not be.
+    model = chain(Net.convolution, Net.scale)
+    shown = model.description.output.add()
+    shown.CopyFrom(model.description.output[0])
+    shown.name = model.neuralNetwork.layers[0].output[0]
+    apart(family, peer, model, "what lies between is an output", "FUS-3", "fusion", **linear)
+    model = chain(Net.convolution, lambda net: net.scale((6, 8, 8), None))
+    apart(family, peer, model, "a scale over space", "FUS-10", "fusion", **linear)
+    model = chain(Net.convolution, lambda net: net.bias((1, 2, 3)))
+    title = "a bias over space with as many numbers as there are channels"
+    apart(family, peer, model, title, "FUS-10", "fusion", **linear)
+    model = chain(Net.convolution, Net.bias)
+    weights = model.neuralNetwork.layers[0].convolution.weights
+    halves = peer.quantize(model, nbits=16)
+    assert isinstance(halves, Model)
+    weights.CopyFrom(halves.neuralNetwork.layers[0].convolution.weights)
+    bias = halves.neuralNetwork.layers[0].convolution.bias
+    model.neuralNetwork.layers[0].convolution.bias.CopyFrom(bias)
+    apart(family, peer, model, "a producer in half precision", "FUS-10 TEN-8", "fusion", **linear)
+    model = chain(Net.convolution, Net.scale)
+    reader = model.neuralNetwork.layers.add(name="branch", input=["input"], output=["branch_out"])
+    inner = reader.branch.ifBranch.layers.add(name="inner", output=["branch_out"])
+    inner.input.append(model.neuralNetwork.layers[0].output[0])
+    inner.activation.ReLU.SetInParent()
+    apart(family, peer, model, "read inside a branch", "FUS-2", "fusion", **linear)
+
+    # A bias that follows its weights: what the peer does without a selector.
+    leaving = {
+        "skip_layer_types": ["bias"],
+        "minimum_conv_kernel_channels": 1,
+        "minimum_conv_weight_count": 1,
+    }
+    for build in (Net.convolution, Net.inner_product):
+        apart(
+            family,
+            peer,
+            chain(build, Net.relu),
+            "a bias left out follows its weights to half precision",
+            "HALF-4 SEL-6",
+            "selector",
+            nbits=16,
+            mode="linear",
+            selector={"name": "advanced", "arguments": leaving},
+        )
+    model = chain(lambda net: net.inner_product(3, 4), lambda net: net.inner_product(2, 3))
+    params = model.neuralNetwork.layers[0].innerProduct.weights
+    tensor.store_float32(params, array("f", [70000.0, *params.floatValue[1:]]))
+    kept = (model.neuralNetwork.layers[0].name,)
+    apart(
+        family,
+        peer,
+        model,
+        "a layer outside half precision is kept",
+        "HALF-3",
+        "limit",
+        untouched=kept,
+        nbits=16,
+        mode="linear",
+        half_overflow="keep",
+    )
+
+    # One scale for a grouped deconvolution: as many weights in a matrix of one row.
+    for nbits in (8, 5):
+        model = chain(lambda net: net.convolution(6, 4, groups=2, bias=False, deconvolution=True))
+        params = model.neuralNetwork.layers[0].convolution.weights
+        count = len(params.floatValue)
+        row = chain(lambda net, count=count: net.inner_product(1, count, bias=False))  # type: ignore[misc]
+        row.neuralNetwork.layers[0].innerProduct.weights.CopyFrom(params)
+        made = peer.quantize(row, nbits=nbits)
+        assert isinstance(made, Model)
+        asked = {"model": hexed(model), "settings": {"nbits": nbits, "mode": "linear"}}
+        params.CopyFrom(made.neuralNetwork.layers[0].innerProduct.weights)
+        model.specificationVersion = made.specificationVersion
+        expected = {"model": hexed(model)}
+        source = f"coremltools {peer.version}, as a matrix of one row"
+        family.add(
+            "model.quantize", "grouped deconvolution", "LIN-7 LAY-3", asked, expected, "layer", source=source
+        )
+
+    # Dynamic int8 that the format refuses: nothing happens.
+    with_bias = chain(lambda net: net.inner_product(3, 4))
+    with_bias.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+    inexact = chain(lambda net: net.inner_product(3, 4, bias=False))
+    no_weights = chain(Net.relu)
+    no_weights.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment]
+    matmul = no_weights.neuralNetwork.layers.add(name="two inputs", input=["a", "b"], output=["c"])
+    matmul.batchedMatmul.SetInParent()
+    for title, model in (
+        ("a layer with a bias", with_bias),
+        ("no exact mapping of arrays", inexact),
+        ("a product of two inputs", no_weights),
+    ):
+        same = {"model": hexed(model), "settings": {"mode": "int8"}}
+        family.add(
+            "model.quantize",
+            f"no dynamic int8 for {title}",
+            "INT8-3",
+            same,
+            {"model": hexed(model)},
+            "layer",
+            source="the rule: the layer stays as it is",
+        )
+
+    # Floats in several runs, or one by one: what the peer makes of them in one run.
+    model = chain(lambda net: net.inner_product(2, 3, bias=False))
+    params = model.neuralNetwork.layers[0].innerProduct.weights
+    words = [struct.pack("<f", value) for value in params.floatValue]
+    for title, runs in (("two runs", [2, 4]), ("runs of one and of none", [1, 0, 1, 4])):
+        cut = Model.FromString(model.SerializeToString())
+        cut_params = cut.neuralNetwork.layers[0].innerProduct.weights
+        del cut_params.floatBytes[:]
+        rest = list(words)
+        for count in runs:
+            cut_params.floatBytes.append(b"".join(rest[:count]))
+            rest = rest[count:]
+        apart(family, peer, model, f"floats in {title}", "TEN-3", "layer", cut.SerializeToString(), **linear)
+    cut_params = cut.neuralNetwork.layers[0].innerProduct.weights
+    del cut_params.floatBytes[:]
+    cut_params.MergeFromString(b"".join(b"\x0d" + word for word in words))
+    apart(family, peer, model, "floats one by one", "TEN-3", "layer", cut.SerializeToString(), **linear)
+
+    # Selectors of the caller's.
+    model = chain(lambda net: net.inner_product(3, 4), Net.relu, Net.bias)
+    (product, _, shift) = (layer.name for layer in model.neuralNetwork.layers)
+    for types, left in ((["innerProduct"], shift), (["bias", "convolution"], product)):
+        apart(
+            family,
+            peer,
+            model,
+            f"the base selector with {' and '.join(types)}",
+            "SEL-3",
+            "selector",
+            untouched=(left,),
+            nbits=4,
+            mode="linear_lut",
+            selector={"name": "base", "arguments": {"quantizable_layer_types": types}},
+        )
+    model = chain(*[lambda net: net.inner_product(4, 4, bias=False)] * 4)
+    first = {n.name: n.innerProduct.weights.floatValue[0] for n in model.neuralNetwork.layers}
+    middle = sorted(first.values())[1]
+    apart(
+        family,
+        peer,
+        model,
+        "a selector that reads weights",
+        "SEL-8",
+        "selector",
+        untouched=tuple(name for name, value in first.items() if not value > middle),
+        nbits=4,
+        mode="linear",
+        selector={"name": "reading", "arguments": {"first_weight_above": middle}},
+    )
 
 
 def layers(family: Family, peer: Peer) -> None:
@@ -197,6 +400,9 @@ def invalid(family: Family) -> None:
     updatable = single([1.0, 2.0])
     updatable.isUpdatable = True
     add("an updatable model to 16 bits", "FILE-4", updatable, nbits=16)
+    for types in (["convolutions"], ["depthwise"], ["innerProduct", "Bias"]):
+        selector = {"name": "advanced", "arguments": {"skip_layer_types": types}}
+        add(f"skipping {types[-1]}, which is no type", "SEL-4", single([1.0]), selector=selector)
     changes: list[tuple[str, str, dict[str, Any]]] = [
         ("too few raw bytes", "PACK-5", {"rawValue": b"\0"}),
         ("numberOfBits 0", "TEN-5", {"bits": 0}),
@@ -228,6 +434,7 @@ def main(arguments: list[str]) -> int:
             fusion(family, peer, older)
             selectors(family, peer)
             models(family, peer)
+            departures(family, peer)
         finally:
             peer.stop()
             older.stop()

@@ -317,7 +317,7 @@ class TestBadTensors:
         assert str(error).startswith("layer 'fc' (innerProduct), tensor weights[2]: ")
 
     def test_two_kinds_of_values(self) -> None:
-        """TEN-1: At most one of [the four fields] MUST be non-empty."""
+        """TEN-1: At most one of ... MUST be non-empty."""
         model = inner_product([1.0, 2.0])
         only_layer(model).innerProduct.weights.float16Value = b"\0\0\0\0"
         error = self.refused(model, refquant.TensorError)

@@ -44,6 +44,10 @@ class Holder:
         return self.spec
 
 
+class Skipped(Exception):  # noqa: N818 -- an answer of the protocol
+    """What coremltools has no form for."""
+
+
 class Coremltools:
     """The operations, by the functions of coremltools that do them."""
 
@@ -124,17 +128,26 @@ class Coremltools:
         table, codes = self.utils._get_kmeans_lookup_table_and_weight(f["nbits"], floats(f["weights"]))
         return {"codes": codes_hex(codes), "table": floats_hex(np.asarray(table).reshape(-1))}
 
+    def selector(self, name: str, arguments: Fields) -> Any:
+        if name == "advanced":
+            return self.utils.AdvancedQuantizedLayerSelector(**arguments)
+        if name == "matrix_multiply":
+            return self.utils.MatrixMultiplyLayerSelector(**arguments)
+        if name == "base":
+            made = self.utils.QuantizedLayerSelector()
+            made.quantizable_layer_types = set(arguments["quantizable_layer_types"])
+            return made
+        raise Skipped(f"selector {name}")
+
     def model_quantize(self, f: Fields) -> Fields:
         spec = self.proto.Model.FromString(bytes.fromhex(f["model"]))
         settings = dict(f["settings"])
+        if "half_overflow" in settings:
+            raise Skipped("half_overflow")
         mode, more = settings.pop("mode"), {}
         selector = settings.get("selector")
         if selector:
-            names = {
-                "advanced": "AdvancedQuantizedLayerSelector",
-                "matrix_multiply": "MatrixMultiplyLayerSelector",
-            }
-            more["selector"] = getattr(self.utils, names[selector["name"]])(**selector["arguments"])
+            more["selector"] = self.selector(**selector)
         if mode == "int8":
             made = self.utils.activate_int8_int8_matrix_multiplications(spec, **more)
         else:
@@ -175,6 +188,8 @@ def main() -> None:
             try:
                 answer = getattr(peer, request["operation"].replace(".", "_"))(request["input"])
                 reply = {"result": answer}
+            except Skipped as skipped:
+                reply = {"skipped": str(skipped)}
             except Exception as error:
                 reply = {"error": {"message": f"{type(error).__name__}: {str(error)[:200]}"}}
         answers.write(json.dumps({"seq": request["seq"], **reply}) + "\n")

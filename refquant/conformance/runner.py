@@ -115,17 +115,26 @@ def introduce(command: Sequence[str], timeout: float) -> dict[str, Any]:
 def _verdict(testee: Testee, case: Case, offered: set[str]) -> Verdict:
     if case["operation"] not in offered:
         return Verdict(case, "skipped", f"{case['operation']} is not offered")
+    request = {"command": "run", "operation": case["operation"], "input": case["input"]}
     try:
-        reply = testee.ask({"command": "run", "operation": case["operation"], "input": case["input"]})
+        # A case that says "repeat" is asked for several times, and wants one answer. Rule: KM-3.
+        reply, *others = (_answer(testee.ask(request)) for _ in range(case.get("repeat", 1)))
     except Trouble as trouble:
         return Verdict(case, "trouble", str(trouble))
     if "skipped" in reply:
         return Verdict(case, "skipped", str(reply["skipped"]))
     try:
         wrong = judge(case, reply)
+        if not wrong and any(other != reply for other in others):
+            wrong = "gave another answer when asked once more"
     except (ValueError, TypeError, KeyError) as error:
         return Verdict(case, "trouble", f"rubbish: {error}")
     return Verdict(case, "failed" if wrong else "passed", wrong or "")
+
+
+def _answer(reply: dict[str, Any]) -> dict[str, Any]:
+    """Give a reply without its sequence number."""
+    return {key: value for key, value in reply.items() if key != "seq"}
 
 
 def _with_known(verdict: Verdict, known: list[Known]) -> Verdict:

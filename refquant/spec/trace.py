@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from refquant.errors import FileError
+from refquant.errors import ArgumentError, FileError
 
 #: The checkout: this file is three folders down.
 ROOT = Path(__file__).parents[2]
@@ -21,11 +22,13 @@ CITED = re.compile(r"\b([A-Z]+[0-9]?)-(\d+)(?: to (?:\1-)?(\d+))?")
 
 
 class Rule(NamedTuple):
-    """A rule: its chapter and sentence, and the files that name it."""
+    """A rule: its chapter and sentence, and what names it."""
 
     chapter: str
     sentence: str
+    #: Docstrings, as `path:name`.
     code: list[str]
+    #: Files of tests.
     tests: list[str]
     #: Families of vectors with a case about the rule.
     vectors: list[str]
@@ -63,14 +66,24 @@ def read(root: Path = ROOT) -> Trace:
             elif name.rpartition("-")[0] in families:
                 unknown.append((where, name))
 
-    for kind, folder in (("code", "refquant"), ("tests", "tests")):
-        for path in sorted((root / folder).rglob("*.py")):
-            if "oracle" not in path.parts:
-                note(str(path.relative_to(root)), kind, cited(path.read_text(encoding="utf-8")))
+    for path in sorted((root / "refquant").rglob("*.py")):
+        where = path.relative_to(root).as_posix()
+        for name, docstring in docstrings(path):
+            note(f"{where}:{name}", "code", cited(docstring))
+    for path in sorted((root / "tests").rglob("*.py")):
+        if "oracle" not in path.parts:
+            note(path.relative_to(root).as_posix(), "tests", cited(path.read_text(encoding="utf-8")))
     for path in sorted((root / "conformance" / "vectors").glob("*.json")):
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
         note(path.stem, "vectors", sorted({rule for case in cases for rule in case["rules"]}))
     return Trace(rules, unknown)
+
+
+def docstrings(path: Path) -> Iterator[tuple[str, str]]:
+    """Give every docstring of a file, with the name of what it is about."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            yield getattr(node, "name", "module"), ast.get_docstring(node) or ""
 
 
 def cited(text: str) -> list[str]:
@@ -82,8 +95,19 @@ def cited(text: str) -> list[str]:
     return list(found)
 
 
+def described(trace: Trace, name: str) -> str:
+    """Write out a rule and everything that names it. Raises ArgumentError for an unknown one."""
+    if name not in trace.rules:
+        raise ArgumentError(f"there is no rule {name}")
+    rule = trace.rules[name]
+    lines = [f"{name}: {rule.sentence}", f"  chapter  spec/{rule.chapter}"]
+    for kind in ("code", "tests", "vectors"):
+        lines += [f"  {kind:8} {where}" for where in getattr(rule, kind)]
+    return "\n".join(lines) + "\n"
+
+
 def matrix(trace: Trace) -> str:
-    """Print the trace as a table: rule, chapter, and how many files of each kind name it."""
+    """Write the trace as a table: how many docstrings, files of tests and families of vectors name a rule."""
     lines = [f"{'rule':9} {'chapter':22} {'code':>5} {'tests':>6} {'vectors':>8}"]
     for name, rule in trace.rules.items():
         counts = f"{len(rule.code):5} {len(rule.tests):6} {len(rule.vectors):8}"

@@ -144,7 +144,8 @@ class TestDeterminism:
 
 class TestInertia:
     """KM-4: The inertia (the sum of squared errors over the tensor) SHOULD be within 0.1 % of the least
-    possible. (Rounding the means to binary32 costs a little where clusters are tight.)
+    that any table of binary32 numbers allows. (Rounding the means to binary32 costs a little where clusters
+    are tight.)
     """
 
     @given(small, st.integers(1, 3))

@@ -46,6 +46,8 @@ def main() -> None:
                 continue
             if way == "wrong turn":
                 seq += 1
+            if way == "moody":
+                reply["result"]["codes"] = reply["result"]["codes"][::-1]
             if way == "no result":
                 reply = {}
             if way == "odd digits":

@@ -99,6 +99,12 @@ class TestHostile:
         assert "passed" in outcomes[2:]
         assert not report.good
 
+    def test_another_answer_when_asked_once_more(self) -> None:
+        cases = [case for case in CASES if case.get("repeat")]
+        assert {verdict.outcome for verdict in run(OWN, cases).verdicts} == {"passed"}
+        (first, *_) = run([*HOSTILE, "moody"], cases).verdicts
+        assert (first.outcome, first.message) == ("failed", "gave another answer when asked once more")
+
     def test_never_answers(self) -> None:
         with pytest.raises(ArgumentError, match="does not answer `start`: hang"):
             run([*HOSTILE, "mute"], timeout=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,20 +15,9 @@ from refquant.spec import trace
 TRACE = trace.read()
 BINDING = {name: rule for name, rule in TRACE.rules.items() if rule.binding}
 
-#: Rules that no vector can show, or none shows yet, and why.
+#: Rules that no vector can show, and why.
 WITHOUT_VECTOR = {
-    "TEN-3": "about how a file is written; tests/schema has the files",
-    "HALF-3": "about a request that the protocol does not have",
-    "HALF-4": "the peer is wrong there, and no other source of a whole model is at hand yet",
-    "LIN-7": "likewise",
-    "KM-3": "about two runs",
-    "SEL-3": "about an object of the caller's",
-    "SEL-4": "about an object of the caller's",
-    "SEL-8": "about an object of the caller's",
-    "FUS-3": "the peer is wrong there, and no other source of a whole model is at hand yet",
-    "FUS-10": "likewise",
-    "INT8-3": "likewise",
-    "FILE-6": "about a disk",
+    "FILE-6": "about a disk, which a testee that answers lines does not have",
 }
 
 
@@ -68,10 +58,11 @@ def test_unknown_rules_are_told(tmp_path: Path) -> None:
     for folder in ("spec", "refquant", "tests", "conformance/vectors"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "spec" / "01-a.md").write_text("* **AB-1** It MUST be so.\n* **AB-2** It MAY be so.\n")
-    (tmp_path / "refquant" / "a.py").write_text("# Rule: AB-1, AB-7, UTF-8\n")
+    (tmp_path / "refquant" / "a.py").write_text('# AB-2\ndef f():\n    """Rule: AB-1, AB-7, UTF-8"""\n')
     found = trace.read(tmp_path)
-    assert found.unknown == [(str(Path("refquant") / "a.py"), "AB-7")]
-    assert (found.rules["AB-1"].code, found.rules["AB-1"].binding) == ([str(Path("refquant") / "a.py")], True)
+    assert found.unknown == [("refquant/a.py:f", "AB-7")]
+    assert (found.rules["AB-1"].code, found.rules["AB-1"].binding) == (["refquant/a.py:f"], True)
+    assert found.rules["AB-2"].code == []
     assert "AB-7, which does not exist" in trace.matrix(found)
 
 
@@ -80,4 +71,32 @@ def test_command() -> None:
     done = subprocess.run([*command, "trace"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.startswith("rule      chapter")
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    one = subprocess.run([*command, "trace", "PACK-3"], capture_output=True, text=True, check=True).stdout
+    assert one.startswith("PACK-3: The bits of the last byte")
+    assert "  code     refquant/codec/packing.py:" in one
+    assert "  vectors  packing\n" in one
+    for wrong in ([], ["trace", "LINK-1"]):
+        done = subprocess.run([*command, *wrong], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def quotations() -> list[tuple[str, str, str]]:
+    """List what docstrings of tests quote: where, rule, words. A quotation is the first sentence after an id
+    and a colon, where it says MUST, SHOULD or MAY; "..." stands for words left out.
+    """
+    found = []
+    for path in sorted((trace.ROOT / "tests").rglob("*.py")):
+        for name, docstring in trace.docstrings(path):
+            text = " ".join(docstring.split()).replace("...", "\u2026")
+            for rule, rest in re.findall(r"\b([A-Z]+[0-9]?-\d+): ((?:(?! [A-Z]+[0-9]?-\d+: ).)+)", text):
+                sentence = re.split(r"\.(?:\s|$)", rest)[0]
+                if re.search("MUST|SHOULD|MAY", sentence):
+                    found += [(f"{path.name}:{name}", rule, part) for part in sentence.split("\u2026")]
+    return found
+
+
+def test_tests_quote_the_specification() -> None:
+    quoted = quotations()
+    assert len(quoted) > 80
+    for where, rule, words in quoted:
+        assert words.strip(" ,;:") in TRACE.rules[rule].sentence, f"{where} quotes {rule} otherwise"
