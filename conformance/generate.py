@@ -1,8 +1,8 @@
 """Make the vectors: `python -m conformance.generate` (in a checkout, with the extra `test`).
 
 Expected values come from the exact-rational oracle in tests/oracle, never from refquant; whole models come
-from coremltools, run by `conformance.generate_models`. With `--check` nothing is written, and a difference from
-what is checked in is an error.
+from coremltools, run by `conformance.generate_models`. With `--check` nothing is written, and a difference
+from what is checked in is an error.
 
 A case's id is its family and a digest of what it asks, so that an id never changes its meaning and is
 never used again for another case.
