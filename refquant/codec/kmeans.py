@@ -1,25 +1,10 @@
 """One-dimensional k-means: the table of 2^n numbers that a tensor's weights lie closest to.
 
 On a line a cluster is a run of the sorted weights, and a clustering is a choice of edges between the runs.
-That is why the best one can be computed here, where in more dimensions one only hopes to come near it.
-
-The inertia of W weights with the sum S, around their mean S / W, is the sum of their squares less S^2 / W.
-The squares are in every clustering; so the least inertia is the greatest sum of S^2 / W, which we call
-`worth`. With the sum of all weights before each edge at hand, S is a difference of two of them. These sums
-are whole numbers, of a unit far below any float32, and so is all that is made of them: no digits cancel,
-wherever the weights lie, and every platform counts alike.
-
-1. `_cells` chooses where edges may be: between cells of weights, which are cut where they are hard to fit.
-   Where distinct weights are few, each gets a cell, and nothing is lost.
-2. `_edges_at_price` puts a price on every cluster and finds the edges of greatest worth less price: the
-   best clustering of its number of clusters. One pass does that, whereas a dynamic programme over the
-   number of clusters takes one pass for each.
-3. `_near` looks for prices that buy just fewer and just more than 2^n clusters.
-4. `_between` and `_best_edges`: the best 2^n clusters have their edges between the edges of those two. So
-   each has a short range, in which a dynamic programme over the number of clusters finds it.
-5. `_closer` opens the cells around these edges, and finds better edges within.
-6. `_settled` rounds the means to binary32 and, as in Lloyd's algorithm, gives each weight to the nearest
-   and takes means again, since rounding may move a weight to another cluster.
+That is why the best one can be computed here, where in more dimensions one only hopes to come near it:
+`refquant.codec.clusters` does, among the edges that it is allowed. Allowed all, it finds the optimum. Fewer
+take less time: edges between some thousand cells of weights, cut where weights are hard to fit. The rounds
+of Lloyd's algorithm that end the work in either case then move every edge to its place within a cell.
 """
 
 from __future__ import annotations
@@ -29,44 +14,40 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import partial
-from heapq import heappop, heappush
 from typing import NamedTuple
 
+from refquant.codec import clusters
+from refquant.codec.clusters import UNITS, Grid
 from refquant.codec.finite import check_finite
 from refquant.codec.lut import LutCodes
 from refquant.codec.packing import check_nbits
 
-#: Units of a sum in 1. The least binary32 number, 2^-149, is 2^31 of them: what a quotient of sums loses by
-#: being rounded down is nothing beside any difference of weights.
-UNITS = 2.0**180
-
 #: Cells, as (for each cluster, and more): few of them for a first price, then many. Measured on published
-#: networks, 20 for each cluster keep inertia within 0.03 % of the least.
+#: networks and on distributions of many shapes, inertia is then within 0.03 % of the least.
 CELLS = ((4, 64), (20, 128))
 
-#: Prices that are tried at the most. It takes 2 to 6, but 20 where weights differ by many powers of ten.
-PRICES = 60
+#: Rounds of Lloyd's algorithm at the most. Edges that are allowed everywhere need 1 or 2.
+ROUNDS = 10
 
-#: How often cells are opened; how many candidates on either side of an edge then limit where it may go; and
-#: into how many parts the way between these limits is divided.
-LOOKS, REACH, PARTS = 4, 2, 32
-
-#: Rounds of Lloyd's algorithm on the rounded table at the most; 1 or 2 are needed.
-ROUNDS = 4
+#: Prices at which a certificate looks for a lower bound at the most; the first is mostly good to 0.01 %.
+PRICES = 3
 
 
-class Grid(NamedTuple):
-    """Where edges of clusters may be.
+class Certificate(NamedTuple):
+    """What a table costs, and what no table of as many entries can cost less than."""
 
-    `edges` are positions in the sorted weights, ascending from 0 to their number; `sums[i]` is the sum of
-    the weights before edges[i], in units of 1 / UNITS.
-    """
+    #: Sum of squared errors of the weights, each coded as its nearest entry.
+    inertia: float
+    #: A proven lower bound, over all tables of real numbers.
+    bound: float
 
-    edges: list[int]
-    sums: list[int]
+    @property
+    def gap(self) -> float:
+        """How far the inertia is above the bound, and so at most above the least: 0.001 is 0.1 %."""
+        return self.inertia / self.bound - 1 if self.bound else math.inf if self.inertia else 0.0
 
 
-def encode(weights: array[float], nbits: int) -> LutCodes:
+def encode(weights: array[float], nbits: int, exact: bool = False) -> LutCodes:
     """Quantize float32 weights to `nbits` bits (1 to 8) with a table made by k-means over the tensor.
 
     The table has 2^nbits entries in ascending order. With no more distinct weights than entries, each is an
@@ -74,18 +55,53 @@ def encode(weights: array[float], nbits: int) -> LutCodes:
     its nearest entry, the lower of two. No weights give a table of zeros. Order does not matter: shuffled
     weights give the same table, and their codes.
 
-    With up to 20 * 2^nbits + 128 distinct weights the clustering is the best there is; with more, inertia
-    may be some 0.01 % above the least. To both, rounding the means to binary32 adds, which is seen only where
-    weights of a cluster differ in their last bits. Of the time for millions of weights, half goes to sorting.
+    With up to 20 * 2^nbits + 128 distinct weights, or where `exact` is asked for, the clustering is the best
+    there is; otherwise inertia may be some 0.01 % above the least, and `certify` tells how much at most. To
+    both, rounding the means to binary32 adds, which is seen only where weights of a cluster differ in their
+    last bits. Half of the time for millions of weights goes to sorting; `exact` takes about ten times as long
+    in all, and 400 bytes a weight.
 
     Raises NonFiniteError with the index for NaN and infinity. Rule: KM-1 to KM-4, LUT-1, LUT-2.
     """
     check_nbits(nbits)
     check_finite(weights)
-    values, size = sorted(weights.tolist()), 1 << nbits
-    table = _settled(values, _clusters(values, size)) if values else array("f", [0.0])
+    values, size = array("f", sorted(weights)), 1 << nbits
+    table = _table(values, size, exact) if values else array("f", [0.0])
     table += table[-1:] * (size - len(table))
     return LutCodes(assign(weights, table), table, False)
+
+
+def certify(weights: array[float], table: array[float]) -> Certificate:
+    """Say how much better than this table any other of as many entries can be at the most.
+
+    The table is ascending, as `encode` makes it. Takes about as long as `encode` with `exact`, or a third of
+    that. Weights must be finite; none give zeros. Rule: KM-4.
+    """
+    values, size = array("f", sorted(weights)), len(table)
+    cost = inertia(weights, assign(weights, table), table)
+    everywhere = clusters.distinct(values)
+    if len(everywhere) - 1 <= size:
+        return Certificate(cost, 0.0)
+    *_, price = _cut(values, size)
+    return Certificate(cost, _bound(values, clusters.grid(values, everywhere), size, price))
+
+
+def _bound(values: array[float], grid: Grid, size: int, price: int) -> float:
+    """Find a lower bound of the inertia of `size` clusters of all weights.
+
+    No clustering costs less than the one that is bought at a price, with that price for each cluster. So
+    `size` clusters, at whatever price, have no less inertia than that cost less `size` times the price.
+    """
+    squares = sum(int(value * UNITS) ** 2 for value in values)
+    bound = 0
+    for _ in range(PRICES):
+        bought = clusters.buy(grid, price)
+        # Quotients were rounded down, each by less than a unit, and there is one for each cluster.
+        bound = max(bound, squares - bought.worth - bought.clusters + price * (bought.clusters - size))
+        if bought.clusters == size:
+            break
+        price = price * bought.clusters**3 // size**3
+    return max(0.0, math.nextafter(bound / int(UNITS) ** 2, 0.0))
 
 
 def inertia(weights: array[float], codes: bytes, table: array[float]) -> float:
@@ -121,171 +137,52 @@ def _halfway(a: float, b: float) -> float:
     return total / 2 if lost >= 0 else math.nextafter(total / 2, -math.inf)
 
 
-def _clusters(values: list[float], size: int) -> list[int]:
-    """Positions of the edges of `size` clusters of ascending weights; of fewer, if there are no more."""
-    sums = {0: 0}
+def _table(values: array[float], size: int, exact: bool) -> array[float]:
+    """Find the table of ascending weights, of which there is at least one; shorter, if fewer are distinct."""
+    grid, edges, price = _cut(values, size)
+    if exact and len(grid.edges) - 1 > size:
+        grid = clusters.grid(values, clusters.distinct(values))
+        path, _ = clusters.best(grid, size, price)
+        edges = [grid.edges[at] for at in path]
+    return _settled(values, grid, edges)
+
+
+def _cut(values: array[float], size: int) -> tuple[Grid, list[int], int]:
+    """Cut ascending weights into `size` clusters, or fewer if no more are distinct.
+
+    Return the cells between which the edges are the best, the edges as positions, and a price that buys them.
+    """
     price = 0
     for each, more in CELLS:
         count = each * size + more
-        edges = _cells(values, count)
-        if len(edges) - 1 <= size:
-            return edges
-        grid = _grid(values, edges, sums)
-        few, many, price = _near(grid, size, price)
-        if len(edges) - 1 < count:  # a cell for each distinct weight: there is no more to see
-            return [edges[at] for at in _best_edges(grid, *_between(few, many, size))]
-    return _closer(values, grid, _best_edges(grid, *_between(few, many, size)), sums)
-
-
-def _cells(values: list[float], count: int) -> list[int]:
-    """Cut ascending weights into `count` cells, or into one for each distinct weight, if these are fewer.
-
-    The cell of the greatest count * width^2 is cut in the middle of its width, again and again. So cells
-    get as wide as the inverse cube root of the density of weights, as clusters will.
-    """
-    edges = [0, len(values)]
-    heap: list[tuple[float, int, int]] = []
-
-    def put(start: int, stop: int) -> None:
-        width = values[stop - 1] - values[start]
-        if width:
-            heappush(heap, (-(stop - start) * width * width, start, stop))
-
-    put(0, len(values))
-    while heap and len(edges) <= count:
-        _, start, stop = heappop(heap)
-        middle = bisect_right(values, (values[start] + values[stop - 1]) / 2, start, stop)
-        edges.append(middle)
-        put(start, middle)
-        put(middle, stop)
-    return sorted(edges)
-
-
-def _grid(values: list[float], edges: list[int], sums: dict[int, int]) -> Grid:
-    """Add up the weights before each edge. `sums` has what is known, and gets what is new."""
-    for start, stop in zip(edges, edges[1:]):
-        if stop not in sums:
-            sums[stop] = sums[start] + int(math.fsum(values[start:stop]) * UNITS)
-    return Grid(edges, [sums[edge] for edge in edges])
-
-
-def _last_cluster(grid: Grid, worth: list[int], start: int, stop: int, end: int) -> tuple[int, int]:
-    """Find the best start, from `start` up to but not with `stop`, of a cluster that ends at `end`.
-
-    `worth` is that of all clusters before, for each start. Return the worth with this cluster, and its start.
-    """
-    edge, total = grid.edges[end], grid.sums[end]
-    found = [
-        before + (total - below) * (total - below) // (edge - at)
-        for before, below, at in zip(worth, grid.sums[start:stop], grid.edges[start:stop])
-    ]
-    best = max(found)
-    return best, start + found.index(best)
-
-
-def _edges_at_price(grid: Grid, price: int) -> list[int]:
-    """Find the edges, as indices of the grid, of greatest worth less `price` for each cluster.
-
-    best[j] = max over i < j of best[i] + worth(i, j) - price. Where a later start is better for some end, it
-    is for every later end (the worth is Monge: for a < b < c < d, worth(a, c) + worth(b, d) is no less than
-    worth(a, d) + worth(b, c)); so no start before the last one found need be tried.
-    """
-    best, starts, start = [0], [0], 0
-    for end in range(1, len(grid.edges)):
-        worth, start = _last_cluster(grid, best[start:], start, end, end)
-        best.append(worth - price)
-        starts.append(start)
-    path = [len(starts) - 1]
-    while path[-1]:
-        path.append(starts[path[-1]])
-    return path[::-1]
-
-
-def _near(grid: Grid, size: int, price: int) -> tuple[list[int], list[int], int]:
-    """Find the best clusterings of a few clusters less than `size` and a few more, and a price for `size`.
-
-    They are the same where a price buys `size`. Where weights are evenly spread, a small step in price can
-    be a great step in number; then they are far apart. `price` is a first guess, 0 for none.
-    """
-    last = len(grid.edges) - 1
-    few, many = [0, last], list(range(last + 1))
-    clusters = zip(grid.edges, grid.edges[1:], grid.sums, grid.sums[1:])
-    most = sum((after - before) ** 2 // (stop - start) for start, stop, before, after in clusters)
-    low, high = 0, most - grid.sums[-1] ** 2 // grid.edges[-1] + 1
-    # Inertia falls as 1 / k^2 with the number k of clusters, and what one more is worth as 1 / k^3.
-    price = price or high // size**3
-    for attempt in range(PRICES):
-        if len(many) - len(few) <= 2 + size // 64 or high - low <= low >> 8:
+        grid = clusters.grid(values, clusters.cells(values, count))
+        if len(grid.edges) - 1 <= size:
+            return grid, grid.edges, 0
+        path, price = clusters.best(grid, size, price)
+        if len(grid.edges) - 1 < count:  # a cell for each distinct weight: there is no more to see
             break
-        astray = attempt > 4 and attempt % 2
-        if astray or not low < price < high:
-            price = math.isqrt((low + 1) * high)
-        found = _edges_at_price(grid, price)
-        bought = len(found) - 1
-        if bought <= size:
-            few, high = found, price
-        if bought >= size:
-            many, low = found, price
-        price = price * bought**3 // size**3
-    return few, many, price
+    return grid, [grid.edges[at] for at in path], price
 
 
-def _between(few: list[int], many: list[int], size: int) -> tuple[list[int], list[int]]:
-    """First and last place for each edge of the best `size` clusters, given the best fewer and more.
-
-    Edges of fewer clusters come later, counted from the first one, and earlier, counted from the last.
-    """
-    lacking, spare = size + 1 - len(few), len(many) - size - 1
-    firsts = map(max, many, [0] * lacking + few)
-    lasts = map(min, many[spare:], few + few[-1:] * lacking)
-    # Where several clusterings are best, one may have been found that is not between.
-    pairs = [sorted(pair) for pair in zip(firsts, lasts)]
-    return [first for first, _ in pairs], [last for _, last in pairs]
-
-
-def _best_edges(grid: Grid, firsts: list[int], lasts: list[int]) -> list[int]:
-    """Find the edges of greatest worth, as indices of the grid, with edge k from firsts[k] to lasts[k]."""
-    best, base, steps = [0], 0, []
-    for first, last, before in zip(firsts[1:], lasts[1:], lasts):
-        start, worths, starts = base, [], []
-        for end in range(first, last + 1):
-            worth, start = _last_cluster(grid, best[start - base :], start, min(end, before + 1), end)
-            worths.append(worth)
-            starts.append(start)
-        steps.append((first, starts))
-        best, base = worths, first
-    path = [lasts[-1]]
-    for first, starts in reversed(steps):
-        path.append(starts[path[-1] - first])
-    return path[::-1]
-
-
-def _closer(values: list[float], grid: Grid, path: list[int], sums: dict[int, int]) -> list[int]:
-    """Look for better edges around those found, ever closer. Return positions."""
-    for _ in range(LOOKS):
-        inner = list(enumerate(path))[1:-1]
-        lows = [0, *(grid.edges[max(at - REACH, k)] for k, at in inner), len(values)]
-        highs = [0, *(grid.edges[min(at + REACH, path[-1])] for k, at in inner), len(values)]
-        ways = [(low, high - low) for low, high in zip(lows, highs)]
-        tried = {low + way * part // PARTS for low, way in ways for part in range(PARTS + 1)}
-        grid = _grid(values, sorted(tried.union(grid.edges[at] for at in path)), sums)
-        index = {edge: at for at, edge in enumerate(grid.edges)}
-        path = _best_edges(grid, [index[low] for low in lows], [index[high] for high in highs])
-    return [grid.edges[at] for at in path]
-
-
-def _settled(values: list[float], edges: list[int]) -> array[float]:
-    """Round the means of clusters to binary32, until the nearest weights of each are its cluster.
+def _settled(values: array[float], grid: Grid, edges: list[int]) -> array[float]:
+    """Take the means of clusters, rounded to binary32, until the nearest weights of each are its cluster.
 
     A cluster that loses all its weights keeps its entry. Means cannot change places, rounded or not.
     """
     table = array("f", bytes(4 * (len(edges) - 1)))
     for _ in range(ROUNDS):
-        runs = zip(edges, edges[1:], table)
-        means = [math.fsum(values[a:b]) / (b - a) if a < b else entry for a, b, entry in runs]
+        sums = [_sum_before(values, grid, edge) for edge in edges]
+        runs = zip(edges, edges[1:], sums, sums[1:], table)
+        means = [(after - before) / (b - a) / UNITS if a < b else e for a, b, before, after, e in runs]
         table = array("f", [entry + 0.0 for entry in array("f", means)])  # -0.0 + 0.0 is 0.0
         nearest = [0, *(bisect_right(values, half) for half in _halfways(table)), len(values)]
         if nearest == edges:
             break
         edges = nearest
     return table
+
+
+def _sum_before(values: array[float], grid: Grid, edge: int) -> int:
+    """Add up the weights before any position, starting from the last edge of the grid."""
+    at = bisect_right(grid.edges, edge) - 1
+    return grid.sums[at] + clusters.whole(values[grid.edges[at] : edge])

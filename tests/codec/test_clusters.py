@@ -1,0 +1,167 @@
+"""Chapter 7: the best clustering of sorted weights, against every clustering where they are few."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from refquant.codec import clusters
+from tests.codec.runs import SQUARED_UNIT, ascending, clusterings, inertia_of_runs, least_of_all, normal
+from tests.hard import GREATEST, TINY, after, numbers
+
+some = st.lists(numbers, min_size=1, max_size=60)
+few = st.lists(numbers, min_size=2, max_size=9)
+#: Weights at equal distances, so that many clusterings are the best and many prices buy any of several.
+even = st.lists(st.integers(-9, 9).map(float), min_size=2, max_size=11)
+
+
+def every(values: list[float]) -> clusters.Grid:
+    """A grid that allows every edge between ascending weights that differ."""
+    stored = ascending(values)
+    return clusters.grid(stored, clusters.distinct(stored))
+
+
+class TestEdges:
+    """Where edges may be: between cells, or between all weights that differ."""
+
+    @given(some, st.integers(1, 40))
+    def test_cells_hold_runs_of_equal_weights_whole(self, values: list[float], count: int) -> None:
+        stored = ascending(values)
+        edges = clusters.cells(stored, count)
+        assert (edges[0], edges[-1]) == (0, len(stored))
+        assert len(edges) - 1 == min(count, len(set(stored)))
+        assert all(stored[edge - 1] < stored[edge] for edge in edges[1:-1])
+
+    @given(some)
+    def test_distinct_weights_are_cells_enough(self, values: list[float]) -> None:
+        stored = ascending(values)
+        assert clusters.distinct(stored) == clusters.cells(stored, len(stored) + 1)
+
+    @given(some)
+    def test_sums_of_distinct_weights_are_exact(self, values: list[float]) -> None:
+        stored = ascending(values)
+        edges, sums = every(values)
+        for edge, total in zip(edges, sums):
+            assert Fraction(total) == sum(map(Fraction, stored[:edge])) * Fraction(clusters.UNITS)
+
+
+class TestBuying:
+    """What is bought at a price is worth most, less that price for each cluster."""
+
+    @given(st.one_of(few, even), st.floats(0, 1, width=32))
+    @example([0.0, 1.0, 2.0, 3.0], 0.5)
+    def test_against_every_clustering(self, values: list[float], part: float) -> None:
+        grid = every(values)
+        price = int(clusters.UNITS**2 * part)
+        found = clusters.buy(grid, price)
+        stored, inner = ascending(values), grid.edges[1:-1]
+        choices = (
+            (0, *chosen, len(stored))
+            for size in range(len(inner) + 1)
+            for chosen in combinations(inner, size)
+        )
+
+        def cost(edges: tuple[int, ...]) -> Fraction:
+            return inertia_of_runs(stored, edges) + (len(edges) - 1) * price * SQUARED_UNIT
+
+        edges = tuple(grid.edges[at] for at in found.path)
+        assert cost(edges) <= min(map(cost, choices)) + len(edges) * SQUARED_UNIT
+        squares = sum(Fraction(value) ** 2 for value in stored)
+        assert squares - found.worth * SQUARED_UNIT >= inertia_of_runs(stored, edges)
+        assert squares - found.worth * SQUARED_UNIT <= cost(edges) + len(edges) * SQUARED_UNIT
+
+    def test_a_high_price_buys_one_cluster_and_none_buys_all(self) -> None:
+        grid = every([1.0, 2.0, 4.0])
+        assert clusters.buy(grid, int(clusters.UNITS**2) * 100).path == [0, 3]
+        assert clusters.buy(grid, 0).path == [0, 1, 2, 3]
+
+    def test_how_much_work_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # An end is compared with a few starts, however many there are.
+        compared = 0
+        queue = clusters._queue
+
+        def counted(line, start, better, last):  # type: ignore[no-untyped-def]
+            def counting(*places: int) -> bool:
+                nonlocal compared
+                compared += 1
+                return bool(better(*places))
+
+            queue(line, start, counting, last)
+
+        monkeypatch.setattr(clusters, "_queue", counted)
+        for count in (500, 1000, 2000, 4000):
+            compared, grid = 0, every(normal(count, 1).tolist())
+            price = int(clusters.UNITS**2 * 1e-3)
+            clusters.buy(grid, price)
+            assert compared < 9 * len(grid.edges)
+
+
+class TestBest:
+    """The least inertia of all clusterings into so many clusters: exactly, whatever mixes."""
+
+    @given(st.one_of(few, even), st.integers(1, 5))
+    @example([GREATEST, -GREATEST, 1e6, after(1e6), 1e-3, 2e-3, TINY, -TINY], 4)
+    @example([1e6, after(1e6), after(1e6, 2), after(1e6, 4), after(1e6, 7), after(1e6, 8)], 3)
+    @example([TINY * i for i in (1, 2, 3, 50, 51, 90)], 2)
+    @example([0.0, 0.0, 0.0, 1e-3, 1e-3, 1e4], 2)
+    @example([-5.0, -5.0, 5.0, 5.0, 5.5, -4.5], 2)
+    @example([float(i) for i in range(9)], 4)
+    def test_against_every_clustering(self, values: list[float], size: int) -> None:
+        stored, grid = ascending(values), every(values)
+        size = min(size, len(grid.edges) - 1)
+        path, _ = clusters.best(grid, size)
+        assert len(path) == size + 1
+        assert inertia_of_runs(stored, [grid.edges[at] for at in path]) == least_of_all(stored, size)
+
+    @pytest.mark.parametrize("size", [2, 3, 7, 10, 33, 64, 99])
+    def test_evenly_spread(self, size: int) -> None:
+        # Where all gains in a row are equal no price buys `size` clusters, and two clusterings are joined.
+        values = ascending([float(i) for i in range(100)])
+        path, _ = clusters.best(every(values.tolist()), size)
+        # The best clusters are as equal in length as they can be; c in a row have the inertia (c^3 - c) / 12.
+        longer, length = 100 % size, 100 // size
+        least = longer * Fraction((length + 1) ** 3 - length - 1, 12) + (size - longer) * Fraction(
+            length**3 - length, 12
+        )
+        assert inertia_of_runs(values, path) == least
+
+    @given(st.lists(numbers, min_size=30, max_size=90), st.integers(2, 20), st.integers(0, 2**300))
+    def test_the_first_guess_only_saves_time(self, values: list[float], size: int, price: int) -> None:
+        grid = every(values)
+        size = min(size, len(grid.edges) - 1)
+
+        def worth(price: int) -> int:
+            return clusters._clustering(grid, clusters.best(grid, size, price)[0]).worth
+
+        assert abs(worth(price) - worth(0)) <= len(grid.edges)
+
+    @given(even, st.integers(1, 9))
+    def test_a_path_between_cells(self, values: list[float], count: int) -> None:
+        stored = ascending(values)
+        grid = clusters.grid(stored, clusters.cells(stored, count))
+        size = min(3, len(grid.edges) - 1)
+        path, _ = clusters.best(grid, size)
+        least = min(
+            inertia_of_runs(stored, [grid.edges[at] for at in edges])
+            for edges in clusterings(len(grid.edges) - 1, size)
+        )
+        assert inertia_of_runs(stored, [grid.edges[at] for at in path]) == least
+
+    @pytest.mark.parametrize("power", [1, 3, 9])
+    @pytest.mark.parametrize("size", [2, 16, 200])
+    def test_how_many_prices_it_takes(self, power: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        prices = []
+        buy = clusters.buy
+
+        def counted(grid: clusters.Grid, price: int) -> clusters.Bought:
+            prices.append(price)
+            return buy(grid, price)
+
+        monkeypatch.setattr(clusters, "buy", counted)
+        grid = every([w**power for w in normal(2000, size)])
+        clusters.best(grid, size)
+        assert len(prices) <= 16
