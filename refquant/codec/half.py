@@ -12,6 +12,9 @@ from refquant.errors import HalfRangeError, TensorError
 #: tools refuse too. Rule: HALF-2.
 LIMIT = 65504.0
 
+#: High bytes of all binary16 numbers of a magnitude below 57344: sign, exponent, first bits of the fraction.
+SMALL = bytes(byte for byte in range(256) if byte & 0x7F < 0x7B)
+
 #: Weights that are converted at a time, so that the numbers made on the way stay few.
 CHUNK = 1 << 16
 
@@ -24,16 +27,26 @@ def encode(weights: array[float]) -> bytes:
 
     |w - decoded| <= max(|w| * 2^-11, 2^-25). Rule: HALF-1, HALF-2, TEN-4, TEN-7.
     """
+    data = bytearray()
+    try:
+        for start in range(0, len(weights), CHUNK):
+            chunk = weights[start : start + CHUNK].tolist()
+            data += struct.pack(f"<{len(chunk)}e", *chunk)
+    except OverflowError:
+        _check_range(weights)
+    if data[1::2].translate(None, SMALL):
+        _check_range(weights)
+    return bytes(data)
+
+
+def _check_range(weights: array[float]) -> None:
+    """Refuse the first weight that has no place in half precision, if there is one. Rule: HALF-2, TEN-7."""
     check_finite(weights)
-    if weights and not -LIMIT < min(weights) <= max(weights) < LIMIT:
-        index = next(i for i, weight in enumerate(weights) if abs(weight) >= LIMIT)
-        raise HalfRangeError(
-            f"{weights[index]!r} is outside half precision, which ends below {LIMIT}",
-            index=index,
-            rule="HALF-2",
-        )
-    chunks = (weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK))
-    return b"".join(struct.pack(f"<{len(chunk)}e", *chunk) for chunk in chunks)
+    for index, weight in enumerate(weights):
+        if abs(weight) >= LIMIT:
+            raise HalfRangeError(
+                f"{weight!r} is outside half precision, which ends below {LIMIT}", index=index, rule="HALF-2"
+            )
 
 
 def decode(data: bytes) -> array[float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from refquant.codec.channels import Channels, join, split
@@ -19,6 +20,9 @@ SMALLEST_STEP = 1e-6
 #: 1.5 * 2^52: the spacing of binary64 numbers around it is 1, so adding it rounds a smaller number to the
 #: nearest integer, ties to even, and leaves that integer in the low bits of the significand.
 ROUNDER = 6755399441055744.0
+
+#: Weights of a channel that are Python numbers at a time, so that these take little memory.
+CHUNK = 1 << 12
 
 #: Position of the lowest byte of a binary64 number in memory.
 LOW_BYTE = 0 if sys.byteorder == "little" else 7
@@ -66,16 +70,30 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: LIN-1 to LIN-4."""
-    numbers = weights.tolist()
-    least, greatest = min(numbers), max(numbers)
+    pieces = in_lists(weights)
+    least, greatest = min(map(min, pieces)), max(map(max, pieces))
     scale = (greatest - least) / ((1 << nbits) - 1)
     if abs(scale) <= SMALLEST_STEP:
-        return ChannelCodes(bytes(len(numbers)), scale, least, least != greatest)
+        return ChannelCodes(bytes(len(weights)), scale, least, least != greatest)
     inverse = 1 / scale
-    # The definition: bytes(round((w - least) * inverse) for w in numbers), cut to 8 bits.
-    return ChannelCodes(
-        round_to_codes([(w - least) * inverse + ROUNDER for w in numbers]), scale, least, False
-    )
+    # The definition: bytes(round((w - least) * inverse) for w in weights), cut to 8 bits.
+    shifted = ([(w - least) * inverse + ROUNDER for w in piece] for piece in pieces)
+    return ChannelCodes(b"".join(map(round_to_codes, shifted)), scale, least, False)
+
+
+def in_lists(weights: array[float]) -> Iterable[list[float]]:
+    """Give weights as lists of Python numbers, that can be gone through more than once."""
+    return [weights.tolist()] if len(weights) <= CHUNK else _Lists(weights)
+
+
+class _Lists:
+    """Many weights, made into lists anew each time, a piece at a time."""
+
+    def __init__(self, weights: array[float]) -> None:
+        self.weights = weights
+
+    def __iter__(self) -> Iterator[list[float]]:
+        return (self.weights[at : at + CHUNK].tolist() for at in range(0, len(self.weights), CHUNK))
 
 
 def round_to_codes(shifted: list[float]) -> bytes:
@@ -83,7 +101,7 @@ def round_to_codes(shifted: list[float]) -> bytes:
 
     The same as bytes(round(x) & 255 for each x), ties to even, without a call for each weight. Rule: LIN-2.
     """
-    return array("d", shifted).tobytes()[LOW_BYTE::8]
+    return struct.pack(f"{len(shifted)}d", *shifted)[LOW_BYTE::8]
 
 
 def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> LinearCodes:

@@ -9,7 +9,6 @@ from typing import Callable, Literal, NamedTuple, Union
 
 from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
-from refquant.codec.finite import check_finite
 from refquant.codec.linear import LinearCodes
 from refquant.codec.lut import LutCodes
 from refquant.errors import RefquantError, RefquantWarning, ShapeError, TensorError, place
@@ -113,14 +112,13 @@ def store_float32(params: WeightParams, weights: array[float]) -> None:
 
 
 def read(site: Site) -> array[float]:
-    """Read the float32 weights of a site that is about to be encoded: all there, and all finite.
+    """Read the float32 weights of a site that is about to be encoded: all of them, finite or not.
 
-    Raises ShapeError, TensorError or NonFiniteError, each with layer, tensor and index. Rule: TEN-6, TEN-7.
+    Raises ShapeError or TensorError, with layer and tensor. Rule: TEN-6.
     """
     try:
         weights = float32_weights(site.params)
         _check_count(len(weights), site.layout)
-        check_finite(weights)
     except RefquantError as error:
         raise error.located(**site.where) from None
     return weights
@@ -155,10 +153,9 @@ def encode_int8(site: Site) -> tuple[bytes, float]:
     """Give a site's weights, in whatever form, as signed codes and their scale. Rule: INT8-1, INT8-4."""
     weights = decode(site)
     try:
-        check_finite(weights)
+        return int8.encode(weights)
     except RefquantError as error:
         raise error.located(**site.where) from None
-    return int8.encode(weights)
 
 
 def store_half(params: WeightParams, payload: bytes) -> None:
