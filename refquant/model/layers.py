@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
@@ -41,8 +40,7 @@ class Layout(NamedTuple):
         return Channels(math.prod(self.shape[:axis]), self.shape[axis], math.prod(self.shape[axis + 1 :]))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One weight tensor of a layer type."""
 
     #: Field that holds the tensor.
