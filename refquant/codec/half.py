@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from array import array
+from io import BytesIO
 
-from refquant.codec.finite import check_finite
+from refquant.codec.weights import CHUNK, check_finite, in_lists
 from refquant.errors import HalfRangeError, TensorError
 
 #: Magnitude from which weights are refused. The largest finite binary16 number, which the format's own
@@ -14,9 +15,6 @@ LIMIT = 65504.0
 
 #: High bytes of all binary16 numbers of a magnitude below 57344: sign, exponent, first bits of the fraction.
 SMALL = bytes(byte for byte in range(256) if byte & 0x7F < 0x7B)
-
-#: Weights that are converted at a time, so that the numbers made on the way stay few.
-CHUNK = 1 << 16
 
 
 def encode(weights: array[float]) -> bytes:
@@ -27,16 +25,17 @@ def encode(weights: array[float]) -> bytes:
 
     |w - decoded| <= max(|w| * 2^-11, 2^-25). Rule: HALF-1, HALF-2, TEN-4, TEN-7.
     """
-    data = bytearray()
+    data, large = BytesIO(), False
     try:
-        for start in range(0, len(weights), CHUNK):
-            chunk = weights[start : start + CHUNK].tolist()
-            data += struct.pack(f"<{len(chunk)}e", *chunk)
+        for numbers in in_lists(weights):
+            packed = struct.pack(f"<{len(numbers)}e", *numbers)
+            large = large or bool(packed[1::2].translate(None, SMALL))
+            data.write(packed)
     except OverflowError:
+        large = True
+    if large:
         _check_range(weights)
-    if data[1::2].translate(None, SMALL):
-        _check_range(weights)
-    return bytes(data)
+    return data.getvalue()
 
 
 def _check_range(weights: array[float]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from refquant.codec.finite import check_finite
 from refquant.codec.table import look_up
+from refquant.codec.weights import check_finite, in_lists
 
 #: Greatest magnitude of a code.
 GREATEST = 127
@@ -19,11 +19,12 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
     with the index for NaN and infinity. Rule: INT8-1, INT8-2.
     """
     check_finite(weights)
-    peak = max(abs(min(weights)), abs(max(weights))) if weights else 0.0
+    lists = in_lists(weights)
+    peak = max(abs(min(map(min, lists))), abs(max(map(max, lists)))) if weights else 0.0
     if peak == 0:
         return bytes(len(weights)), 0.0
-    codes = array("b", [int(GREATEST * (w / peak)) for w in weights])
-    return codes.tobytes(), array("f", [peak / GREATEST])[0]
+    codes = (array("b", [int(GREATEST * (w / peak)) for w in numbers]).tobytes() for numbers in lists)
+    return b"".join(codes), array("f", [peak / GREATEST])[0]
 
 
 def decode(data: bytes, scale: float) -> array[float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from refquant.codec.channels import Channels, join, split
-from refquant.codec.finite import check_finite
 from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
+from refquant.codec.weights import check_finite, in_lists
 from refquant.errors import TensorError
 
 #: Steps up to this get no codes: every code of the channel is 0. Source: the format's own tools. Rule: LIN-4.
@@ -20,9 +20,6 @@ SMALLEST_STEP = 1e-6
 #: 1.5 * 2^52: the spacing of binary64 numbers around it is 1, so adding it rounds a smaller number to the
 #: nearest integer, ties to even, and leaves that integer in the low bits of the significand.
 ROUNDER = 6755399441055744.0
-
-#: Weights of a channel that are Python numbers at a time, so that these take little memory.
-CHUNK = 1 << 12
 
 #: Position of the lowest byte of a binary64 number in memory.
 LOW_BYTE = 0 if sys.byteorder == "little" else 7
@@ -70,30 +67,15 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: LIN-1 to LIN-4."""
-    pieces = in_lists(weights)
-    least, greatest = min(map(min, pieces)), max(map(max, pieces))
+    lists = in_lists(weights)
+    least, greatest = min(map(min, lists)), max(map(max, lists))
     scale = (greatest - least) / ((1 << nbits) - 1)
     if abs(scale) <= SMALLEST_STEP:
         return ChannelCodes(bytes(len(weights)), scale, least, least != greatest)
     inverse = 1 / scale
     # The definition: bytes(round((w - least) * inverse) for w in weights), cut to 8 bits.
-    shifted = ([(w - least) * inverse + ROUNDER for w in piece] for piece in pieces)
+    shifted = ([(w - least) * inverse + ROUNDER for w in numbers] for numbers in lists)
     return ChannelCodes(b"".join(map(round_to_codes, shifted)), scale, least, False)
-
-
-def in_lists(weights: array[float]) -> Iterable[list[float]]:
-    """Give weights as lists of Python numbers, that can be gone through more than once."""
-    return [weights.tolist()] if len(weights) <= CHUNK else _Lists(weights)
-
-
-class _Lists:
-    """Many weights, made into lists anew each time, a piece at a time."""
-
-    def __init__(self, weights: array[float]) -> None:
-        self.weights = weights
-
-    def __iter__(self) -> Iterator[list[float]]:
-        return (self.weights[at : at + CHUNK].tolist() for at in range(0, len(self.weights), CHUNK))
 
 
 def round_to_codes(shifted: list[float]) -> bytes:

@@ -99,10 +99,18 @@ def parse(data: bytes) -> Model:
     Raises FileError for bytes that are empty, cut short or no Core ML model, and TensorError for a tensor
     whose floats do not come in whole words. Rule: TEN-2, TEN-3.
     """
+    model = _parsed(data)
+    _check_runs(model)
+    return model
+
+
+def _parsed(data: bytes) -> Model:
+    """Read bytes into a message, with all floats where they are looked for. Raises FileError."""
     disk.check_size(len(data))
     try:
         model = Model.FromString(data)
-        if _check_floats(model):
+        if _has_unpacked_floats(model):
+            _check_runs(model)
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
     except UNREADABLE:
         raise FileError(f"not a Core ML model: {impression(data)}") from None
@@ -145,20 +153,21 @@ def _holders_of_weights() -> frozenset[str]:
         holders = more
 
 
-def _check_floats(model: Model) -> bool:
-    """Tell whether a tensor has floats written one by one, which are not where the packed runs are.
+def _has_unpacked_floats(model: Model) -> bool:
+    """Tell whether a tensor has floats written one by one, which are not where the packed runs are."""
+    return any(has_unpacked_floats(params) for _, params in weights_within(model))
 
-    Raises TensorError for a run that does not consist of whole words: put together with the next, it would
-    give other numbers than were written.
+
+def _check_runs(model: Model) -> None:
+    """Refuse a run of packed floats that does not consist of whole words.
+
+    Put together with the next, it would give other numbers than were written. Raises TensorError.
     """
-    unpacked = False
     for path, params in weights_within(model):
         for run in params.floatBytes:
             if len(run) % 4:
                 reason = f"a run of floatValue has {len(run)} bytes, which is no multiple of 4"
                 raise _tensor_error(model, path, reason, "TEN-2")
-        unpacked = unpacked or has_unpacked_floats(params)
-    return unpacked
 
 
 def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorError:
@@ -182,7 +191,8 @@ def _read_message(message: Message) -> Model:
     """
     if not isinstance(message, Model):
         return parse(message.SerializeToString())
-    if not _check_floats(message):
+    _check_runs(message)
+    if not _has_unpacked_floats(message):
         return _copy(message)
     for path, params in weights_within(message):
         if any(params.floatBytes) and has_unpacked_floats(params):
@@ -225,6 +235,9 @@ def _read_file(file: IO[bytes]) -> Model:
 def _read_path(path: Path) -> Model:
     data = disk.read(path)
     try:
-        return parse(data)
+        model = _parsed(data)
     except FileError as error:
         raise FileError(f"{path} is {error}") from None
+    del data  # what follows looks at copies of floats: one copy less is held
+    _check_runs(model)
+    return model

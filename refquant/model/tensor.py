@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from array import array
-from typing import Callable, Literal, NamedTuple, Union
+from typing import Callable, Literal, NamedTuple, Union, cast
 
 from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
@@ -34,6 +34,10 @@ VALUE_FIELDS: tuple[ValueField, ...] = (
     "int8RawValue",
     "quantization",
 )
+
+
+#: Whether the bytes of a payload can be read in place. PyPy reads an array, which is a copy, much sooner.
+VIEWS = sys.byteorder == "little" and sys.implementation.name == "cpython"
 
 
 class Request(NamedTuple):
@@ -91,15 +95,26 @@ def located_form(site: Site) -> str:
         raise error.located(**site.where) from None
 
 
-def float32_weights(params: WeightParams) -> array[float]:
-    """Read the float32 payload of a tensor, without a check of its shape or values. Rule: TEN-2, TEN-3."""
+def float32_view(params: WeightParams) -> array[float]:
+    """Read the float32 payload of a tensor, without a check of its shape or values. Rule: TEN-2, TEN-3.
+
+    Encoders take a memoryview like an array; see `refquant.codec.weights`.
+    """
     payload = b"".join(params.floatBytes)
     if len(payload) % 4:
         raise TensorError(f"floatValue has {len(payload)} bytes, which is no multiple of 4", rule="TEN-2")
+    if VIEWS:
+        return cast("array[float]", memoryview(payload).cast("f"))
     weights = array("f", payload)
     if sys.byteorder == "big":
         weights.byteswap()
     return weights
+
+
+def float32_weights(params: WeightParams) -> array[float]:
+    """Like `float32_view`, as an array of its own."""
+    weights = float32_view(params)
+    return weights if isinstance(weights, array) else array("f", weights.tobytes())
 
 
 def store_float32(params: WeightParams, weights: array[float]) -> None:
@@ -117,7 +132,7 @@ def read(site: Site) -> array[float]:
     Raises ShapeError or TensorError, with layer and tensor. Rule: TEN-6.
     """
     try:
-        weights = float32_weights(site.params)
+        weights = float32_view(site.params)
         _check_count(len(weights), site.layout)
     except RefquantError as error:
         raise error.located(**site.where) from None
