@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, Union
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from refquant.errors import ArgumentError, FileError, TensorError
@@ -124,16 +125,34 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
     if isinstance(message, WeightParams):
         yield path, message
         return
-    for field, value in message.ListFields():
+    here = f"{path}." if path else ""
+    for oneof, names in _ways(message.DESCRIPTOR):
+        name = message.WhichOneof(oneof) if oneof else names[0]
+        if name not in names:
+            continue
+        value = getattr(message, name)
+        if not isinstance(value, Message):
+            for index, part in enumerate(value):
+                yield from weights_within(part, f"{here}{name}[{index}]")
+        elif message.HasField(name):
+            yield from weights_within(value, here + name)
+
+
+@cache
+def _ways(kind: Descriptor) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Give the fields of a message that may lead to weight tensors, in the order of their numbers.
+
+    Each comes as an empty name and its own, or as the name of the group and of all such fields in it, of
+    which a message has one at the most.
+    """
+    ways: dict[str, tuple[str, ...]] = {}
+    for field in sorted(kind.fields, key=lambda field: field.number):
         if field.message_type is not None and field.message_type.full_name in _holders_of_weights():
-            here = f"{path}.{field.name}".lstrip(".")
-            parts = [(here, value)] if isinstance(value, Message) else _numbered(here, value)
-            for part_path, part in parts:
-                yield from weights_within(part, part_path)
-
-
-def _numbered(path: str, values: Iterable[Message]) -> list[tuple[str, Message]]:
-    return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
+            oneof = field.containing_oneof.name if field.containing_oneof else ""
+            key = oneof or field.name
+            ways[key] = (*ways.get(key, ()), field.name)
+    groups = {oneof.name for oneof in kind.oneofs}
+    return tuple((key if key in groups else "", names) for key, names in ways.items())
 
 
 @cache
