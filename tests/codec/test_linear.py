@@ -155,6 +155,9 @@ class TestErrorBound:
             bound = Fraction(linear.error_bound(min(part), max(part), nbits))
             assert all(abs(Fraction(w) - Fraction(d)) <= bound for w, d in zip(part, back))
 
+    @example((weights([1.2e-4, -1e-5]), Channels(1, 1, 2)))
+    @example((weights([3 * 2.0**-147, -3 * 2.0**-147]), Channels(1, 1, 2)))
+    @example((weights([127e-6]), Channels(1, 1, 1)))
     @given(shaped())
     def test_symmetric(self, case: tuple[array[float], Channels]) -> None:
         values, channels = case
@@ -167,6 +170,7 @@ class TestErrorBound:
     def test_bound_is_near_half_a_step(self) -> None:
         assert linear.error_bound(0.0, 255.0, 8) == pytest.approx(0.5, rel=1e-3)
         assert symmetric.error_bound(127.0) == pytest.approx(0.5, rel=1e-3)
+        assert symmetric.error_bound(1.2e-4) == pytest.approx(1.2e-4 * 255 / 127, rel=1e-3)
         assert linear.error_bound(0.0, 1e-6, 8) == pytest.approx(1e-6, rel=1e-12)
 
 
@@ -243,12 +247,13 @@ class TestNotFinite:
         stands for, is not finite in binary32.
         """
         two = Channels(1, 1, 2)
-        with pytest.raises(NonFiniteError, match="scale"):
+        with pytest.raises(NonFiniteError, match="scale") as by_scale:
             linear.encode(weights([-GREATEST, GREATEST]), 1, two)
-        with pytest.raises(NonFiniteError, match="bias"):
+        with pytest.raises(NonFiniteError, match="bias") as by_bias:
             symmetric.encode(weights([0.0, GREATEST]), two)
-        with pytest.raises(NonFiniteError, match="decoded weight"):
+        with pytest.raises(NonFiniteError, match="decoded weight") as by_weight:
             linear.encode(weights([0.0, GREATEST]), 5, two)
+        assert {caught.value.rule for caught in (by_scale, by_bias, by_weight)} == {"LIN-9"}
         assert linear.encode(weights([0.0, GREATEST]), 8, two).codes == b"\0\xff"
 
     @pytest.mark.parametrize("nbits", [0, 9])
