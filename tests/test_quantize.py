@@ -411,6 +411,51 @@ class TestGroupedDeconvolution:
         assert list(made.quantization.linearQuantization.scale) == oracle.linear(values, 8, 1, 1, 72).scales
         assert len(tensor.decode(next(sites(only_layer(quiet(model, 8)))))) == 72
 
+    def stored(self, scales: list[float], biases: list[float], inputs: int = 4, outputs: int = 6) -> Model:
+        """Make a deconvolution of 2 groups whose codes are all 1: weights (inputs, outputs / 2, 1, 1)."""
+        model = network(
+            lambda net: void(net.convolution(outputs, inputs, groups=2, deconvolution=True, size=(1, 1)))
+        )
+        params = only_layer(model).convolution.weights
+        tensor.store_float32(params, array("f"))
+        params.rawValue = b"\1" * (inputs * (outputs // 2))
+        params.quantization.numberOfBits = 8
+        params.quantization.linearQuantization.scale.extend(scales)
+        params.quantization.linearQuantization.bias.extend(biases)
+        return model
+
+    def test_reading_a_scale_for_each_output_channel(self) -> None:
+        """DEQ-5: ... the weights of a deconvolution in several groups, where channel `j` of group `g` has
+        number `g * outputChannels / nGroups + j`.
+        """
+        scales, biases = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0, 0.0, 0.0, 0.0, 0.0, 100.0]
+        made = refquant.dequantize_weights(self.stored(scales, biases))
+        # Inputs 0 and 1 are the first group, with outputs 0 to 2; inputs 2 and 3 go to outputs 3 to 5.
+        expected = [1.0, 2.0, 3.0] * 2 + [4.0, 5.0, 106.0] * 2
+        assert weights_of(only_layer(made).convolution.weights) == expected
+        assert (
+            weights_of(only_layer(refquant.dequantize_weights(self.stored([2.0], []))).convolution.weights)
+            == [2.0] * 12
+        )
+
+    def test_as_many_scales_as_a_group_has_channels(self) -> None:
+        with pytest.raises(refquant.TensorError, match="3 scales for 6 channels"):
+            refquant.dequantize_weights(self.stored([1.0, 2.0, 3.0], []))
+
+    @pytest.mark.parametrize(("inputs", "outputs"), [(5, 6), (4, 7)])
+    def test_groups_that_do_not_divide(self, inputs: int, outputs: int) -> None:
+        """LAY-3: ... a reader and a writer MUST refuse groups that do not divide the channels."""
+        with pytest.raises(refquant.ShapeError, match="2 groups do not divide"):
+            refquant.dequantize_weights(self.stored([1.0], [], inputs, outputs))
+
+    def test_no_groups_are_one(self) -> None:
+        """LAY-3: ... `nGroups` 0 counts as 1."""
+        model = network(lambda net: void(net.convolution(3, 2, deconvolution=True)))
+        one = only_layer(quiet(model, 8)).convolution.weights
+        only_layer(model).convolution.nGroups = 0
+        assert only_layer(quiet(model, 8)).convolution.weights == one
+        assert len(one.quantization.linearQuantization.scale) == 3
+
 
 class TestUpdatable:
     """FILE-4: An updatable model MUST be refused for 16 bits. For 8 bits and fewer its updatable layers MUST
@@ -513,6 +558,9 @@ class TestDequantization:
         assert self.back(self.linear(bytes([0, 1, 2, 3]), [1.0, 2.0], [], rows=2)) == [0.0, 1.0, 4.0, 6.0]
 
     def test_scales_for_rows_of_a_constant(self) -> None:
+        """DEQ-5: A reader MUST accept one scale for each index of the first dimension of a loadConstant,
+        scale or bias layer whose shape has three dimensions.
+        """
         model = described()
         layer = model.neuralNetwork.layers.add(name="c", output=["output"]).loadConstant
         layer.shape.extend([2, 1, 2])

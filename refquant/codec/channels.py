@@ -15,35 +15,44 @@ class Channels(NamedTuple):
     """The shape (outer, count, inner) of a tensor about its channel axis, which is the middle one.
 
     Weights (channels, ...) have outer = 1; weights (K, channels, H, W) have outer = K and inner = H * W. A
-    tensor that is one channel has count = 1.
+    tensor that is one channel has count = 1. With several groups, as a deconvolution may have, the tensor is
+    so many parts one behind the other, each with its share of the channels; outer is that of a part.
     """
 
     outer: int
     count: int  # type: ignore[assignment] # hides tuple.count, which nobody needs here
     inner: int
+    groups: int = 1
 
 
 def split(values: T, channels: Channels) -> Iterator[T]:
     """Give the values of each channel in turn, in tensor order.
 
-    Raises ShapeError unless there are outer * count * inner values, and at least one. Rule: LIN-6.
+    Raises ShapeError unless there are outer * count * inner values, and at least one, and groups divide the
+    channels. Rule: LIN-6, DEQ-5.
     """
-    outer, count, inner = channels
-    row = count * inner
-    if not values or len(values) != outer * row:
+    outer, count, inner, groups = channels
+    if not values or len(values) != outer * count * inner or count % groups:
         raise ShapeError(f"{len(values)} values do not fill {outer} x {count} x {inner}", rule="TEN-6")
-    for start in range(0, row, inner):
-        part = values[start : start + inner]
-        for block in range(1, outer):
-            part += values[block * row + start : block * row + start + inner]
-        yield part
+    row = count // groups * inner
+    for group in range(0, len(values), outer * row):
+        for start in range(group, group + row, inner):
+            part = values[start : start + inner]
+            for block in range(1, outer):
+                part += values[block * row + start : block * row + start + inner]
+            yield part
 
 
 def join(parts: Iterable[T], channels: Channels) -> T:
     """Put the values of all channels, of which there is one at least, back into tensor order."""
-    outer, _, inner = channels
-    whole = list(parts)
-    runs = [part[block * inner : (block + 1) * inner] for block in range(outer) for part in whole]
+    outer, count, inner, groups = channels
+    whole, share = list(parts), count // groups
+    runs = [
+        part[block * inner : (block + 1) * inner]
+        for first in range(0, count, share)
+        for block in range(outer)
+        for part in whole[first : first + share]
+    ]
     if isinstance(runs[0], bytes):
         return b"".join(runs)
     joined = array("f")

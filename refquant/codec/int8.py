@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 
 from refquant.codec.finite import check_finite
 from refquant.codec.table import look_up
+from refquant.errors import NonFiniteError
 
 #: Greatest magnitude of a code.
 GREATEST = 127
@@ -26,7 +28,8 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
         return bytes(len(weights)), 0.0
     codes = array("b", [int(GREATEST * (w / peak)) for w in weights])
     scale = array("f", [peak / GREATEST])[0]
-    check_finite(array("f", [GREATEST * scale]), "decoded weight", "INT8-7")
+    if math.isinf(array("f", [GREATEST * scale])[0]):
+        raise NonFiniteError(f"{peak!r} would be read back as an infinity", rule="INT8-7")
     return codes.tobytes(), scale
 
 

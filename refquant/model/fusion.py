@@ -185,10 +185,9 @@ def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
         raise Unfusable
     found = {site.tensor: site for site in sites(producer)}
     layout = found[weights_name].layout
-    # The gamma of a batchnorm is one channel when quantized, and one number a channel here.
-    axis = 0 if len(layout.shape) == 1 else layout.axis
-    if axis is None:
-        raise Unfusable
+    # The gamma of a batchnorm is one channel when quantized, and one number a channel here; so are the
+    # weights of a deconvolution in groups.
+    axis = 0 if len(layout.shape) == 1 else layout.axis if layout.axis is not None else layout.read_axis
     channels = layout.channels(axis)
     bias = found.get(bias_name)
     return Target(

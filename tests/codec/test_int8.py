@@ -45,7 +45,7 @@ class TestRange:
     @pytest.mark.parametrize("peak", [GREATEST, -GREATEST])
     def test_the_greatest_number(self, peak: float) -> None:
         # Its 127th part is rounded up, and 127 times that is past the end.
-        with pytest.raises(NonFiniteError, match="decoded weight") as caught:
+        with pytest.raises(NonFiniteError, match="read back as an infinity") as caught:
             int8.encode(weights([1.0, peak]))
         assert caught.value.rule == "INT8-7"
 

@@ -42,7 +42,9 @@ class TestCodes:
     @given(shaped(), nbits_of_codes)
     def test_as_the_oracle_has_them(self, case: tuple[array[float], Channels], nbits: int) -> None:
         values, channels = case
-        assert same(linear.encode(values, nbits, channels), oracle.linear(values.tolist(), nbits, *channels))
+        assert same(
+            linear.encode(values, nbits, channels), oracle.linear(values.tolist(), nbits, *channels[:3])
+        )
 
     @pytest.mark.parametrize("nbits", range(1, 9))
     @pytest.mark.parametrize("values", TENSORS)
@@ -115,7 +117,7 @@ class TestDecoding:
         for biases in (codes.biases, weights([])):
             found = linear.decode(codes.codes, codes.scales, biases, channels)
             expected = oracle.decode_linear(
-                list(codes.codes), codes.scales.tolist(), biases.tolist(), *channels
+                list(codes.codes), codes.scales.tolist(), biases.tolist(), *channels[:3]
             )
             assert found.tolist() == expected
 
@@ -205,7 +207,7 @@ class TestSymmetric:
     @given(shaped())
     def test_as_the_oracle_has_it(self, case: tuple[array[float], Channels]) -> None:
         values, channels = case
-        assert same(symmetric.encode(values, channels), oracle.symmetric(values.tolist(), *channels))
+        assert same(symmetric.encode(values, channels), oracle.symmetric(values.tolist(), *channels[:3]))
 
     @pytest.mark.parametrize("values", TENSORS)
     def test_hard_tensors(self, values: list[float]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -117,6 +117,36 @@ class TestScale:
         expected = oracle.scaled(old, owners, old_bias, values(consumer.scale), shifts, 6)
         assert values(getattr(after, names[0])) == expected.weights
         assert (values(getattr(after, names[1])) or None) == expected.bias
+
+
+class TestGroups:
+    """FUS-1: a deconvolution in several groups takes up its consumer like any convolution."""
+
+    # Weights (4, 3, 1, 2): inputs 0 and 1 go to outputs 0 to 2, inputs 2 and 3 to outputs 3 to 5.
+    owners: ClassVar = [i // 12 * 3 + i // 2 % 3 for i in range(24)]
+
+    def test_scale(self) -> None:
+        model = chain(conv(outputs=6, inputs=4, groups=2, deconvolution=True, size=(1, 2)), scale())
+        before, consumer = (layer for layer in model.neuralNetwork.layers)
+        (found,) = fused(model)
+        expected = oracle.scaled(
+            values(before.convolution.weights),
+            self.owners,
+            values(before.convolution.bias),
+            values(consumer.scale.scale),
+            values(consumer.scale.bias),
+            6,
+        )
+        assert values(found.convolution.weights) == expected.weights
+        assert values(found.convolution.bias) == expected.bias
+
+    def test_bias(self) -> None:
+        model = chain(
+            conv(outputs=6, inputs=4, groups=2, bias=False, deconvolution=True), lambda net: net.bias()
+        )
+        shift = values(model.neuralNetwork.layers[1].bias.bias)
+        (found,) = fused(model)
+        assert values(found.convolution.bias) == shift
 
 
 class TestBias:
@@ -315,9 +345,6 @@ class TestNotFusable:
         params = model.neuralNetwork.layers[1].scale.scale
         tensor.store_int8(params, bytes(6), 1.0)
         self.stays(model)
-
-    def test_grouped_deconvolution(self) -> None:
-        self.stays(chain(conv(outputs=6, inputs=4, groups=2, deconvolution=True), scale()))
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:

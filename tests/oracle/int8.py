@@ -10,7 +10,6 @@ from tests.oracle.refusal import Refused
 from tests.oracle.rounding import truncate
 from tests.oracle.tensor import finite
 
-
 #: From here on numbers round to infinity in binary32: halfway from the greatest to 2^128.
 INFINITE = Fraction(2) ** 128 - Fraction(2) ** 103
 
