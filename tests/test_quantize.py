@@ -10,6 +10,7 @@ import logging
 import math
 import warnings
 from array import array
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ import refquant
 from refquant.model import tensor
 from refquant.model.file import weights_within
 from refquant.model.layers import sites
-from refquant.model.walk import all_layers, all_sites, networks
+from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
 from refquant.quantize import MODES, NBITS
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
 from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
@@ -163,8 +164,38 @@ class TestVersion:
             assert quiet(model, nbits).specificationVersion == expected
         model.specificationVersion = 7
         assert quiet(model, 8).specificationVersion == 7
-        model.specificationVersion = 1
-        assert refquant.dequantize_weights(model).specificationVersion == 3
+
+    @pytest.mark.parametrize("kind", ["neuralNetwork", "pipeline", "pipelineClassifier"])
+    def test_raised_where_nothing_changes(self, kind: str) -> None:
+        """FILE-10: A writer MUST raise the version of every network's model to at least 2 for 16 bits, and 3
+        for 1 to 8 bits and for dequantization, also where no tensor has changed. For dynamic int8 it MUST
+        raise it to 5 exactly where a layer has been activated, and MUST leave the version of a pipeline as it
+        is.
+        """
+        model = network(lambda net: void(net.relu()))
+        if kind != "neuralNetwork":
+            model = pipeline(model, described("treeEnsembleClassifier"), kind=kind)
+
+        def versions(made: Model) -> list[int]:
+            inner = attrgetter(PIPELINES[kind])(made) if kind in PIPELINES else []
+            return [each.specificationVersion for each in (made, *inner)]
+
+        def expected(version: int) -> list[int]:
+            return [version] if kind == "neuralNetwork" else [1, version, 1]
+
+        assert versions(quiet(model, 16)) == expected(2)
+        assert versions(quiet(model, 8)) == expected(3)
+        assert versions(refquant.dequantize_weights(model)) == expected(3)
+        assert versions(refquant.activate_int8_int8_matrix_multiplications(model)) == expected(1)
+
+    def test_int8_raises_where_a_layer_is_activated(self) -> None:
+        model = pipeline(inner_product([1.0]), inner_product([1.0], [2.0]))
+        for inner in model.pipeline.models:
+            inner.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+            inner.specificationVersion = 1
+        with pytest.warns(refquant.RefquantWarning, match="it has a bias"):
+            made = refquant.activate_int8_int8_matrix_multiplications(model)
+        assert [each.specificationVersion for each in (made, *made.pipeline.models)] == [1, 5, 1]
 
 
 class TestSurvival:
@@ -444,7 +475,7 @@ class TestGroupedDeconvolution:
 
     @pytest.mark.parametrize(("inputs", "outputs"), [(5, 6), (4, 7)])
     def test_groups_that_do_not_divide(self, inputs: int, outputs: int) -> None:
-        """LAY-3: ... a reader and a writer MUST refuse groups that do not divide the channels."""
+        """LAY-3: ... a deconvolution's groups that do not divide its channels, MUST be refused."""
         with pytest.raises(refquant.ShapeError, match="2 groups do not divide"):
             refquant.dequantize_weights(self.stored([1.0], [], inputs, outputs))
 
@@ -455,6 +486,19 @@ class TestGroupedDeconvolution:
         only_layer(model).convolution.nGroups = 0
         assert only_layer(quiet(model, 8)).convolution.weights == one
         assert len(one.quantization.linearQuantization.scale) == 3
+
+
+class TestOneTable:
+    """LUT-2: A table MUST be shared by the whole tensor, whatever its channels."""
+
+    @pytest.mark.parametrize("mode", ["linear_lut", "kmeans_lut"])
+    def test_channels_do_not_matter(self, mode: str) -> None:
+        values = [0.0, 1.0, 8.0, 9.0]
+        tall, flat = inner_product(values), inner_product(values)
+        only_layer(tall).innerProduct.outputChannels, only_layer(tall).innerProduct.inputChannels = 4, 1
+        made = [only_layer(quiet(model, 1, mode)).innerProduct.weights for model in (tall, flat)]
+        assert made[0] == made[1]
+        assert len(made[0].quantization.lookupTableQuantization.floatValue) == 2
 
 
 class TestUpdatable:
