@@ -1,4 +1,4 @@
-"""The trace is complete in both directions, and finds each kind of gap. Small checkouts have made-up rules."""
+"""The trace is complete in both directions, and finds each kind of gap. Small checkouts make up rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "refquant.spec", "trace"]
 
 
 def test_complete() -> None:
-    """Every rule that binds has a docstring, a test and a vector; every rule that is named exists; and more."""
+    """Every rule that binds has a docstring, a test and a vector, and every rule that is named exists."""
     assert TRACE.problems == []
 
 
