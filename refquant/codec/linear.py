@@ -65,7 +65,7 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
-    """Quantize the weights of one channel. Rule: LIN-1 to LIN-4."""
+    """Quantize the weights of one channel. Rule: LIN-1 to LIN-4, LIN-10."""
     numbers = weights.tolist()
     least, greatest = min(numbers), max(numbers)
     scale = (greatest - least) / ((1 << nbits) - 1)

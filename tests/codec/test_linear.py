@@ -73,6 +73,16 @@ class TestCodes:
         assert same(found, oracle.linear([0.0, tie, greatest], 8, 1, 1, 3))
         assert found.codes[1] != round(tie / (greatest / 255))
 
+    def test_product_and_rounding_are_two_operations(self) -> None:
+        """LIN-10: Every operation of LIN-1 to LIN-4 and LIN-8, and of SYM-2, SYM-3 and LUT-3, MUST be carried
+        out in binary64 and rounded on its own.
+        """
+        # Rounded, the product is a tie, and goes to 26; in full, it is less than that.
+        inverse = 1 / (0.390625 / 255)
+        assert (0.0390625 * inverse, round(Fraction(0.0390625) * Fraction(inverse))) == (25.5, 25)
+        found = linear.encode(weights([0.0, 0.0390625, 0.390625]), 8, Channels(1, 1, 3))
+        assert list(found.codes) == [0, 26, 255]
+
     def test_ties(self) -> None:
         ties = [i / 2 for i in range(511)]
         found = linear.encode(weights(ties), 8, Channels(1, 1, len(ties)))
