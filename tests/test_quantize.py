@@ -685,6 +685,7 @@ class TestInt8:
         assert not layer.weights.quantization.linearQuantization.bias
         back = refquant.dequantize_weights(made)
         assert weights_of(only_layer(back).innerProduct.weights) == [127.0, -63.0, 0.0]
+        # DEQ-3: ... afterwards the layer's `int8DynamicQuantize` MUST be false.
         assert not only_layer(back).innerProduct.int8DynamicQuantize
         assert refquant.activate_int8_int8_matrix_multiplications(made) == made
 

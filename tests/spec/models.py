@@ -54,8 +54,8 @@ def answer(lines: list[Line]) -> Answer:
             _add_layer(layers.add(), *rest, default=layers[-2].name if len(layers) > 1 else "input")
         elif word == "selector":
             selector = {"name": rest[0], "arguments": dict(pairs(rest[1:], _argument))}
-        elif word == "quantize":
-            done = rest
+        elif word in ("quantize", "dequantize"):
+            done = rest or ["dequantization"]
         elif layers:
             _store(layers[-1], word, rest)
         else:
