@@ -314,7 +314,7 @@ def _checked_selector(selector: Selector) -> Selector:
 
 
 def _raise_version(model: Model, least: int) -> None:
-    """Raise specificationVersion, never lower it. Rule: FILE-1."""
+    """Raise specificationVersion, never lower it. Rule: FILE-1, FILE-10."""
     model.specificationVersion = max(model.specificationVersion, least)
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 import warnings
 from array import array
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ import refquant
 from refquant.model import tensor
 from refquant.model.file import weights_within
 from refquant.model.layers import sites
-from refquant.model.walk import all_layers, all_sites, networks
+from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
 from refquant.quantize import MODES, NBITS
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
 from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
@@ -163,8 +164,38 @@ class TestVersion:
             assert quiet(model, nbits).specificationVersion == expected
         model.specificationVersion = 7
         assert quiet(model, 8).specificationVersion == 7
-        model.specificationVersion = 1
-        assert refquant.dequantize_weights(model).specificationVersion == 3
+
+    @pytest.mark.parametrize("kind", ["neuralNetwork", "pipeline", "pipelineClassifier"])
+    def test_raised_where_nothing_changes(self, kind: str) -> None:
+        """FILE-10: A writer MUST raise the version of every network's model to at least 2 for 16 bits, and 3
+        for 1 to 8 bits and for dequantization, also where no tensor has changed. For dynamic int8 it MUST
+        raise it to 5 exactly where a layer has been activated, and MUST leave the version of a pipeline as it
+        is.
+        """
+        model = network(lambda net: void(net.relu()))
+        if kind != "neuralNetwork":
+            model = pipeline(model, described("treeEnsembleClassifier"), kind=kind)
+
+        def versions(made: Model) -> list[int]:
+            inner = attrgetter(PIPELINES[kind])(made) if kind in PIPELINES else []
+            return [each.specificationVersion for each in (made, *inner)]
+
+        def expected(version: int) -> list[int]:
+            return [version] if kind == "neuralNetwork" else [1, version, 1]
+
+        assert versions(quiet(model, 16)) == expected(2)
+        assert versions(quiet(model, 8)) == expected(3)
+        assert versions(refquant.dequantize_weights(model)) == expected(3)
+        assert versions(refquant.activate_int8_int8_matrix_multiplications(model)) == expected(1)
+
+    def test_int8_raises_where_a_layer_is_activated(self) -> None:
+        model = pipeline(inner_product([1.0]), inner_product([1.0], [2.0]))
+        for inner in model.pipeline.models:
+            inner.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+            inner.specificationVersion = 1
+        with pytest.warns(refquant.RefquantWarning, match="it has a bias"):
+            made = refquant.activate_int8_int8_matrix_multiplications(model)
+        assert [each.specificationVersion for each in (made, *made.pipeline.models)] == [1, 5, 1]
 
 
 class TestSurvival:
@@ -411,6 +442,64 @@ class TestGroupedDeconvolution:
         assert list(made.quantization.linearQuantization.scale) == oracle.linear(values, 8, 1, 1, 72).scales
         assert len(tensor.decode(next(sites(only_layer(quiet(model, 8)))))) == 72
 
+    def stored(self, scales: list[float], biases: list[float], inputs: int = 4, outputs: int = 6) -> Model:
+        """Make a deconvolution of 2 groups whose codes are all 1: weights (inputs, outputs / 2, 1, 1)."""
+        model = network(
+            lambda net: void(net.convolution(outputs, inputs, groups=2, deconvolution=True, size=(1, 1)))
+        )
+        params = only_layer(model).convolution.weights
+        tensor.store_float32(params, array("f"))
+        params.rawValue = b"\1" * (inputs * (outputs // 2))
+        params.quantization.numberOfBits = 8
+        params.quantization.linearQuantization.scale.extend(scales)
+        params.quantization.linearQuantization.bias.extend(biases)
+        return model
+
+    def test_reading_a_scale_for_each_output_channel(self) -> None:
+        """DEQ-5: ... the weights of a deconvolution in several groups, where channel `j` of group `g` has
+        number `g * outputChannels / nGroups + j`.
+        """
+        scales, biases = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0, 0.0, 0.0, 0.0, 0.0, 100.0]
+        made = refquant.dequantize_weights(self.stored(scales, biases))
+        # Inputs 0 and 1 are the first group, with outputs 0 to 2; inputs 2 and 3 go to outputs 3 to 5.
+        expected = [1.0, 2.0, 3.0] * 2 + [4.0, 5.0, 106.0] * 2
+        assert weights_of(only_layer(made).convolution.weights) == expected
+        assert (
+            weights_of(only_layer(refquant.dequantize_weights(self.stored([2.0], []))).convolution.weights)
+            == [2.0] * 12
+        )
+
+    def test_as_many_scales_as_a_group_has_channels(self) -> None:
+        with pytest.raises(refquant.TensorError, match="3 scales for 6 channels"):
+            refquant.dequantize_weights(self.stored([1.0, 2.0, 3.0], []))
+
+    @pytest.mark.parametrize(("inputs", "outputs"), [(5, 6), (4, 7)])
+    def test_groups_that_do_not_divide(self, inputs: int, outputs: int) -> None:
+        """LAY-3: ... a deconvolution's groups that do not divide its channels, MUST be refused."""
+        with pytest.raises(refquant.ShapeError, match="2 groups do not divide"):
+            refquant.dequantize_weights(self.stored([1.0], [], inputs, outputs))
+
+    def test_no_groups_are_one(self) -> None:
+        """LAY-3: ... `nGroups` 0 counts as 1."""
+        model = network(lambda net: void(net.convolution(3, 2, deconvolution=True)))
+        one = only_layer(quiet(model, 8)).convolution.weights
+        only_layer(model).convolution.nGroups = 0
+        assert only_layer(quiet(model, 8)).convolution.weights == one
+        assert len(one.quantization.linearQuantization.scale) == 3
+
+
+class TestOneTable:
+    """LUT-2: A table MUST be shared by the whole tensor, whatever its channels."""
+
+    @pytest.mark.parametrize("mode", ["linear_lut", "kmeans_lut"])
+    def test_channels_do_not_matter(self, mode: str) -> None:
+        values = [0.0, 1.0, 8.0, 9.0]
+        tall, flat = inner_product(values), inner_product(values)
+        only_layer(tall).innerProduct.outputChannels, only_layer(tall).innerProduct.inputChannels = 4, 1
+        made = [only_layer(quiet(model, 1, mode)).innerProduct.weights for model in (tall, flat)]
+        assert made[0] == made[1]
+        assert len(made[0].quantization.lookupTableQuantization.floatValue) == 2
+
 
 class TestUpdatable:
     """FILE-4: An updatable model MUST be refused for 16 bits. For 8 bits and fewer its updatable layers MUST
@@ -513,6 +602,9 @@ class TestDequantization:
         assert self.back(self.linear(bytes([0, 1, 2, 3]), [1.0, 2.0], [], rows=2)) == [0.0, 1.0, 4.0, 6.0]
 
     def test_scales_for_rows_of_a_constant(self) -> None:
+        """DEQ-5: A reader MUST accept one scale for each index of the first dimension of a loadConstant,
+        scale or bias layer whose shape has three dimensions.
+        """
         model = described()
         layer = model.neuralNetwork.layers.add(name="c", output=["output"]).loadConstant
         layer.shape.extend([2, 1, 2])
@@ -593,6 +685,7 @@ class TestInt8:
         assert not layer.weights.quantization.linearQuantization.bias
         back = refquant.dequantize_weights(made)
         assert weights_of(only_layer(back).innerProduct.weights) == [127.0, -63.0, 0.0]
+        # DEQ-3: ... afterwards the layer's `int8DynamicQuantize` MUST be false.
         assert not only_layer(back).innerProduct.int8DynamicQuantize
         assert refquant.activate_int8_int8_matrix_multiplications(made) == made
 

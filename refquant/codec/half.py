@@ -23,7 +23,7 @@ def encode(weights: array[float]) -> bytes:
     Subnormal results and the sign of zero are kept; empty input gives no bytes. Raises HalfRangeError with
     the index of the first weight >= 65504 or <= -65504, NonFiniteError for NaN and infinity.
 
-    |w - decoded| <= max(|w| * 2^-11, 2^-25). Rule: HALF-1, HALF-2, TEN-4, TEN-7.
+    Error: |w - decoded| <= `error_bound`. Rule: HALF-1, HALF-2, TEN-4, TEN-7.
     """
     data, large = BytesIO(), False
     try:
@@ -59,5 +59,13 @@ def decode(data: bytes) -> array[float]:
     for start in range(0, len(data), 2 * CHUNK):
         chunk = data[start : start + 2 * CHUNK]
         weights.extend(struct.unpack(f"<{len(chunk) // 2}e", chunk))
-    check_finite(weights)
+    check_finite(weights, rule="DEQ-4")
     return weights
+
+
+def error_bound(weight: float) -> float:
+    """Greatest |w - decoded| of a weight: half the distance of binary16 numbers around it.
+
+    That is at most 2^-11 of the weight and, where these numbers are subnormal, 2^-25.
+    """
+    return max(abs(weight) * 2.0**-11, 2.0**-25)

@@ -66,7 +66,7 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
-    """Quantize the weights of one channel. Rule: LIN-1 to LIN-4."""
+    """Quantize the weights of one channel. Rule: LIN-1 to LIN-4, LIN-10."""
     lists = in_lists(weights)
     least, greatest = min(map(min, lists)), max(map(max, lists))
     scale = (greatest - least) / ((1 << nbits) - 1)
@@ -95,9 +95,10 @@ def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> Linea
     found = list(parts)
     scales = array("f", [part.scale for part in found])
     biases = array("f", [part.bias for part in found])
-    check_finite(scales, "scale")
-    check_finite(biases, "bias")
-    check_finite(array("f", [top * scale + bias for scale, bias in zip(scales, biases)]), "decoded weight")
+    check_finite(scales, "scale", "LIN-9")
+    check_finite(biases, "bias", "LIN-9")
+    tops = array("f", [top * scale + bias for scale, bias in zip(scales, biases)])
+    check_finite(tops, "decoded weight", "LIN-9")
     return LinearCodes(
         join([part.codes for part in found], channels),
         scales,
@@ -118,14 +119,14 @@ def decode(codes: bytes, scales: array[float], biases: array[float], channels: C
         raise TensorError(f"{len(scales)} scales for {channels.count} channels", rule="DEQ-4")
     if len(biases) not in (0, len(scales)):
         raise TensorError(f"{len(biases)} biases beside {len(scales)} scales", rule="DEQ-4")
-    check_finite(scales, "scale")
-    check_finite(biases, "bias")
+    check_finite(scales, "scale", "DEQ-4")
+    check_finite(biases, "bias", "DEQ-4")
     parts = (
         _decode_channel(part, scale, bias)
         for part, scale, bias in zip(split(codes, channels), scales, biases or [0.0] * len(scales))
     )
     weights = join(parts, channels)
-    check_finite(weights, "decoded weight")
+    check_finite(weights, "decoded weight", "DEQ-4")
     return weights
 
 
@@ -141,9 +142,9 @@ def error_bound(least: float, greatest: float, nbits: int) -> float:
 
     With s the scale before storage, R the range and P the greatest magnitude: half a step, s / 2, since the
     code is rounded; at most R * 2^-24, since the stored scale is off by 2^-24 of itself and is taken
-    2^n - 1 times at most; and at most about (P + s / 2) * 2^-24 for the last rounding to binary32. A
-    second R * 2^-24 is more than all roundings to binary64 add, for R is no less than P * 2^-24. Where
-    codes collapse the decoded weight is the least, and R bounds the error, up to the rounding of R itself.
+    2^n - 1 times at most; and P * 2^-24 for the last rounding to binary32. A second R * 2^-24 is more than
+    all other roundings add, for R is no less than P * 2^-24. Where codes collapse the decoded weight is the
+    least, and R bounds the error, up to the rounding of R itself.
     """
     span, peak = greatest - least, max(abs(least), abs(greatest))
     scale = span / ((1 << nbits) - 1)

@@ -40,7 +40,7 @@ def encode_linear(weights: array[float], nbits: int) -> LutCodes:
     check_finite(weights)
     codes, scale, bias, collapsed = encode_channel(weights, nbits)
     table = array("f", [i * scale + bias for i in range(1 << nbits)])
-    check_finite(table, "table entry")
+    check_finite(table, "table entry", "LUT-1")
     return LutCodes(codes, table, collapsed)
 
 
@@ -76,7 +76,7 @@ def decode(codes: bytes, table: array[float]) -> array[float]:
     Raises CodeError with the index for a code past the table, NonFiniteError for an entry that is no
     finite number.
     """
-    check_finite(table, "table entry")
+    check_finite(table, "table entry", "DEQ-4")
     if codes.translate(None, bytes(range(len(table)))):
         index = next(i for i, code in enumerate(codes) if code >= len(table))
         raise CodeError(f"code {codes[index]} is past the table's end", index=index, rule="PACK-4")

@@ -54,9 +54,10 @@ def error_bound(magnitude: float) -> float:
 
     The stored bias is exactly -128 times the stored scale, so that decoding is (code - 128) * scale: half a
     step, r / 254, and r * 2^-24 each for the storage of the scale and the last rounding; a third r * 2^-24
-    is more than half a step and all roundings to binary64 add to these. Where codes collapse, the decoded
-    weight is -128/127 * r, at most r + 128/127 * r away, and its storage adds no more than it does above.
+    is more than all roundings to binary64 add. Where codes collapse, every weight becomes the stored bias,
+    -128/127 * r but for a rounding, and r + 128/127 * r bounds the error.
     """
     scale = magnitude / STEPS
-    step = scale / 2 if scale > SMALLEST_STEP else magnitude + MIDDLE * scale
-    return step + 3 * magnitude * 2.0**-24 + 2.0**-141
+    if scale > SMALLEST_STEP:
+        return scale / 2 + 3 * magnitude * 2.0**-24
+    return magnitude + MIDDLE * scale + 2 * magnitude * 2.0**-24 + 2.0**-150

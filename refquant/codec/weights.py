@@ -43,19 +43,19 @@ class _Lists:
         return (piece.tolist() for piece in pieces(self.weights))
 
 
-def check_finite(weights: array[float], what: str = "weight") -> None:
+def check_finite(weights: array[float], what: str = "weight", rule: str = "TEN-7") -> None:
     """Refuse a NaN or an infinity among float32 weights, naming the first. Empty input passes.
 
-    Raises NonFiniteError with the index. Rule: TEN-7.
+    Raises NonFiniteError with the index and the rule that is broken. Rule: TEN-7.
     """
     for piece in pieces(weights):
         high = piece.tobytes()[HIGH_BYTE::4]
         if any(byte in high for byte in GREATEST_BYTES):
-            _check_each(weights, what)
+            _check_each(weights, what, rule)
             return
 
 
-def _check_each(weights: array[float], what: str) -> None:
+def _check_each(weights: array[float], what: str, rule: str) -> None:
     for index, weight in enumerate(weights):
         if not math.isfinite(weight):
-            raise NonFiniteError(f"{what} is {weight}, not a finite number", index=index, rule="TEN-7")
+            raise NonFiniteError(f"{what} is {weight}, not a finite number", index=index, rule=rule)

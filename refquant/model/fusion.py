@@ -27,7 +27,10 @@ Vector = list[float]
 
 
 class Names:
-    """How many layers of a model read and write each blob, inner networks and the model's own included."""
+    """How many layers of a model read and write each blob, inner networks and the model's own included.
+
+    Rule: FUS-2, FUS-14.
+    """
 
     def __init__(self, model: Model, network: NeuralNetwork) -> None:
         self.reads: Counter[str] = Counter(feature.name for feature in model.description.output)
@@ -61,7 +64,7 @@ def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLa
     Takes time linear in the number of layers: a producer's only candidate is the one reader of its output,
     and fusing a pair changes the candidates of no other producer. `names` is counted over the whole model
     before the first fusion and kept up to date; `frozen` tells which layers may not be touched (updatable
-    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-10, FILE-4.
+    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-15, FILE-4.
     """
     chain = _Chain(list(network.layers), names, frozen)
     for producer_type in TARGETS:
@@ -113,7 +116,7 @@ class _Chain:
     def overtakes(self, position: int, found: int, name: str) -> bool:
         """Whether a layer between the two sees an older value of the blob that the producer will write.
 
-        Only a name with several writers can be seen with an older value, so the scan is rare.
+        Only a name with several writers can be seen with an older value, so the scan is rare. Rule: FUS-12.
         """
         between = self.layers[position + 1 : found] if self.names.writes[name] > 1 else []
         return any(name in _touched(layer) for layer in between)
@@ -185,10 +188,9 @@ def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
         raise Unfusable
     found = {site.tensor: site for site in sites(producer)}
     layout = found[weights_name].layout
-    # The gamma of a batchnorm is one channel when quantized, and one number a channel here.
-    axis = 0 if len(layout.shape) == 1 else layout.axis
-    if axis is None:
-        raise Unfusable
+    # The gamma of a batchnorm is one channel when quantized, and one number a channel here; so are the
+    # weights of a deconvolution in groups.
+    axis = 0 if len(layout.shape) == 1 else layout.axis if layout.axis is not None else layout.read_axis
     channels = layout.channels(axis)
     bias = found.get(bias_name)
     return Target(
@@ -213,7 +215,7 @@ def _float32(params: WeightParams, count: int) -> array[float]:
 def _vector(params: WeightParams, shape: Sequence[int], count: int) -> Vector:
     """Read a tensor of the consumer as one number for each channel: float32 or half, or one for all.
 
-    A shape that runs over space and not over channels does not fuse.
+    A shape that runs over space and not over channels does not fuse. Rule: FUS-10, FUS-15.
     """
     if tensor.form(params) not in ("float32", "float16"):
         raise Unfusable
@@ -230,7 +232,7 @@ def _normalises_by_constants(batchnorm: Parameters) -> bool:
 
 
 def _batchnorm(bias: array[float] | None, batchnorm: Parameters, count: int) -> Fused:
-    """Factors and bias of a convolution that takes up a batchnorm. Rule: FUS-5."""
+    """Factors and bias of a convolution that takes up a batchnorm. Rule: FUS-5, FUS-13."""
     if not _normalises_by_constants(batchnorm):
         raise Unfusable
     gamma, beta, mean, variance = (
@@ -263,14 +265,15 @@ def _shift(bias: Sequence[float] | None, params: WeightParams, shape: Sequence[i
     return shift if bias is None else [b + t for b, t in zip(bias, shift)]
 
 
-#: Producer type -> its tensors that are scaled and shifted. Rule: FUS-5 to FUS-8.
+#: Producer type, in the order in which producers are taken -> its tensors that are scaled and shifted.
+#: Rule: FUS-5 to FUS-8, FUS-11.
 TARGETS = {
     "convolution": ("weights", "bias"),
     "innerProduct": ("weights", "bias"),
     "batchnorm": ("gamma", "beta"),
 }
 
-#: The pairs that fuse, and how; producers are tried in this order. Rule: FUS-1.
+#: The pairs that fuse, and how. Rule: FUS-1.
 PAIRS: dict[tuple[str, str], FusionRule] = {
     ("convolution", "batchnorm"): _batchnorm,
     ("convolution", "scale"): _scale,

@@ -25,8 +25,10 @@ class Layout(NamedTuple):
     shape: tuple[int, ...]
     #: Dimension with a scale and a bias for each index when quantized; None: one channel. Rule: LIN-6.
     axis: int | None = None
-    #: Dimension for which a reader accepts a scale each although a writer uses one for all. Rule: DEQ-4.
+    #: Dimension for which a reader accepts a scale each although a writer uses one for all. Rule: DEQ-5.
     read_axis: int | None = None
+    #: Groups, each with channels of its own; the first dimension runs over all of them. Rule: LAY-3.
+    groups: int = 1
 
     @property
     def size(self) -> int:
@@ -37,7 +39,8 @@ class Layout(NamedTuple):
         """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
         if axis is None:
             return Channels(1, 1, self.size)
-        return Channels(math.prod(self.shape[:axis]), self.shape[axis], math.prod(self.shape[axis + 1 :]))
+        outer, inner = math.prod(self.shape[:axis]), math.prod(self.shape[axis + 1 :])
+        return Channels(outer // self.groups, self.shape[axis] * self.groups, inner, self.groups)
 
 
 class Row(NamedTuple):
@@ -129,14 +132,17 @@ def _listed(field: str, read_rank: int = 3) -> Callable[[Parameters], Layout]:
 
 
 def _kernel(convolution: Parameters) -> Layout:
-    """Layout of a convolution's weights. Rule: LAY-3, LIN-7."""
+    """Layout of a convolution's weights. Rule: LAY-3, LIN-7, DEQ-5."""
     size = tuple(convolution.kernelSize)
     if len(size) != 2:
         raise ShapeError(f"kernelSize must be 2 numbers (height, width); it has {len(size)}", rule="LAY-3")
-    outputs, inputs, groups = convolution.outputChannels, convolution.kernelChannels, convolution.nGroups
+    outputs, inputs, groups = convolution.outputChannels, convolution.kernelChannels, convolution.nGroups or 1
     if not convolution.isDeconvolution:
         return Layout((outputs, inputs, *size), axis=0)
-    return Layout((inputs, outputs // max(1, groups), *size), axis=1 if groups <= 1 else None)
+    if outputs % groups or inputs % groups:
+        raise ShapeError(f"{groups} groups do not divide {inputs} and {outputs} channels", rule="LAY-3")
+    shape = (inputs, outputs // groups, *size)
+    return Layout(shape, axis=1) if groups == 1 else Layout(shape, read_axis=1, groups=groups)
 
 
 def _rows(tensors: str, layout: Callable[[Parameters], Layout], flag: str | None = None) -> tuple[Row, ...]:

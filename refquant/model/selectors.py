@@ -30,7 +30,7 @@ class QuantizedLayerSelector:
     """Take every layer whose type is quantizable; the base of all selectors.
 
     `quantizable_layer_types` is a set that a subclass may change. A subclass overrides `do_quantize`;
-    true means: quantize this layer. Rule: SEL-1, SEL-3.
+    true means: quantize this layer. Rule: SEL-1, SEL-3, SEL-10.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class AdvancedQuantizedLayerSelector(QuantizedLayerSelector):
         minimum_conv_kernel_channels: least kernel channels of a convolution whose weights are taken.
         minimum_conv_weight_count: least weights (output channels x kernel channels x height x width).
 
-    Raises ArgumentError for an unknown type. Rule: SEL-4, SEL-5, SEL-6.
+    Raises ArgumentError for an unknown type. Rule: SEL-4, SEL-5, SEL-6, SEL-9.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class MatrixMultiplyLayerSelector(QuantizedLayerSelector):
     Args:
         minimum_weight_count: least weights (input x output channels).
         minimum_input_channels, minimum_output_channels: least channels.
-        maximum_input_channels, maximum_output_channels: most channels; None: no limit.
+        maximum_input_channels, maximum_output_channels: most channels; None or 0: no limit.
         include_layers_with_names: the only names to take; None or empty: all.
 
-    Raises ArgumentError for names that are not a list of strings. Rule: SEL-7.
+    Raises ArgumentError for names that are not a list of strings. Rule: SEL-7, SEL-9.
     """
 
     def __init__(

@@ -14,7 +14,9 @@ def main() -> int:
     """Print the trace, or draw or check the figures."""
     parser = argparse.ArgumentParser(prog="python -m refquant.spec")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    text = "print where every rule is implemented, tested and in vectors, or all that names the rules given"
+    text = (
+        "print what names every rule, and fail where something is missing; or all that names the rules given"
+    )
     trace = actions.add_parser("trace", help=text)
     trace.add_argument("rules", nargs="*", metavar="RULE", help="an id, such as LIN-3")
     draw = actions.add_parser("figures", help="draw the figures of spec/")
@@ -23,8 +25,11 @@ def main() -> int:
     if given.action == "figures":
         return _figures(given.check)
     found = read()
-    sys.stdout.write("".join(described(found, rule) for rule in given.rules) or matrix(found))
-    return 0
+    if given.rules:
+        sys.stdout.write("".join(described(found, rule) for rule in given.rules))
+        return 0
+    sys.stdout.write(matrix(found))
+    return 1 if found.problems else 0
 
 
 def _figures(check: bool) -> int:

@@ -99,7 +99,7 @@ def sample_weights() -> tuple[array[float], Channels]:
 
 def staircase() -> str:
     """Chapter 4: what weights become, in 2 bits over the range from -1 to 1.25."""
-    axes = Axes(-1.1, 1.35, -1.2, 1.5)
+    axes = Axes(-1.3, 1.35, -1.2, 1.5)
     steps = 4 * 225
     weights = array("f", [-1 + 2.25 * i / steps for i in range(steps + 1)])
     channels = Channels(1, 1, len(weights))
@@ -112,7 +112,7 @@ def staircase() -> str:
     parts.append(axes.line(zip(weights, decoded), "a"))
     for code in sorted(set(codes)):
         value = code * scales[0] + biases[0]
-        parts.append(axes.text(value, value + 0.1, f"code {code}", "a", "middle"))
+        parts.append(axes.text(value, value + 0.1, f"code {code}", "a", "end"))
     first = next(weight for weight, code in zip(weights, codes) if code == 2)
     parts.append(axes.line([(first, 0.5), (first, first)], "b"))
     parts.append(axes.text(first - 0.03, 0.33, "half a step: the greatest error", "b", "end"))
@@ -191,23 +191,48 @@ def signal_to_noise(weights: array[float], after: array[float]) -> float:
     return decibels(math.fsum(w * w for w in weights), noise)
 
 
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move ascending heights apart until neighbours are at least `gap` apart, and no further than that.
+
+    Those that are too near to each other stay around their mean.
+    """
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _lowest(groups[-1], gap) < _lowest(groups[-2], gap) + gap * len(groups[-2]):
+            last = groups.pop()
+            groups[-1] += last
+    return [_lowest(group, gap) + gap * row for group in groups for row in range(len(group))]
+
+
+def _lowest(group: Sequence[float], gap: float) -> float:
+    return sum(group) / len(group) - gap * (len(group) - 1) / 2
+
+
 def errors() -> str:
     """Chapter 0: what each bit buys, in every mode, for a layer of the sample."""
     weights, channels = sample_weights()
-    axes = Axes(0.7, 8.3, -16, 80)
+    axes = Axes(0.7, 9.2, -16, 80)
     y_title = "weights to errors, in decibels"
     parts = axes.ruled(range(1, 9), range(0, 81, 20), "bits a weight", y_title)
-    for row, (kind, name, mode) in enumerate(MODES):
+    ends = []
+    for kind, name, mode in MODES:
         points = [(n, signal_to_noise(weights, mode(weights, channels, n))) for n in range(1, 9)]
         parts.append(axes.line(points, kind))
         places = [axes.at(*point) for point in points]
         parts += [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
-        parts.append(axes.text(1.1, 56 - 6 * row, name, kind))
+        ends.append((points[-1][1], name, kind))
+    ends.sort()
+    for height, (_, name, kind) in zip(spread([end for end, *_ in ends], gap=5), ends):
+        parts.append(axes.text(8.12, height - 1.2, name, kind))
     for name, bits, mode in (("half precision", 16, _half), ("linear_symmetric", 8, _symmetric)):
         level = signal_to_noise(weights, mode(weights, channels, bits))
-        parts.append(axes.line([(0.7, level), (8.3, level)], "axis dash"))
+        parts.append(axes.line([(0.7, level), (8, level)], "axis dash"))
         parts.append(axes.text(1.1, level + 1.5, f"{name}, {bits} bits"))
-    return picture("Signal-to-noise ratio against bits: about 6 decibels for each bit in every mode", parts)
+    title = (
+        "Signal-to-noise ratio against bits: about 6 decibels for each bit, more or less where bits are few"
+    )
+    return picture(title, parts)
 
 
 #: File in spec/figures -> what draws it.

@@ -147,7 +147,7 @@ def neighbours(draw: st.DrawFn) -> list[float]:
 
 tensors = st.one_of(st.lists(numbers, min_size=1, max_size=20), near_threshold(), ties(), neighbours())
 
-layouts = st.builds(Channels, st.integers(1, 3), st.integers(1, 5), st.integers(1, 4))
+layouts = st.builds(Channels, st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.just(1))
 
 
 @st.composite
@@ -169,7 +169,7 @@ def one(weights: list[float]) -> Channels:
 
 def exact(channels: Channels) -> oracle.Channels:
     """Give channels as the oracle takes them."""
-    return oracle.Channels(*channels)
+    return oracle.Channels(*channels[:3])
 
 
 def raw(values: list[float]) -> bytes:
@@ -606,8 +606,8 @@ class TestCustomTable:
 
 
 class TestKmeans:
-    """KM-1: The table MUST have 2^n entries in ascending order; with fewer distinct weights than entries, the
-    table MUST hold every distinct weight, so that the error is zero.
+    """KM-1: The table MUST have 2^n entries in ascending order; with no more distinct weights than entries,
+    the table MUST hold every distinct weight, so that the error is zero.
 
     KM-2: Every weight MUST be coded as a nearest entry of the stored (binary32) table; at equal distance the
     lower code.
@@ -651,7 +651,10 @@ class TestInt8:
     """
 
     def agree(self, weights: list[float]) -> None:
-        data, scale = int8.encode(array("f", weights))
+        stored = array("f", weights)
+        if refused_by_both(lambda: int8.encode(stored), lambda: oracle.int8.encode(weights), NonFiniteError):
+            return
+        data, scale = int8.encode(stored)
         expected = oracle.int8.encode(weights)
         assert (data, raw([scale])) == (expected.data, raw([expected.scale]))
 

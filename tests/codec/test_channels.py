@@ -11,7 +11,7 @@ from refquant.errors import ShapeError
 from tests.hard import weights
 from tests.oracle.codec import channel_of
 
-shapes = st.builds(Channels, st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+shapes = st.builds(Channels, st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.just(1))
 
 
 class TestSplit:
@@ -21,11 +21,24 @@ class TestSplit:
     def test_each_weight_goes_to_its_channel(self, channels: Channels) -> None:
         size = channels.outer * channels.count * channels.inner
         expected = [
-            [i for i in range(size) if channel_of(i, *channels) == channel]
+            [i for i in range(size) if channel_of(i, *channels[:3]) == channel]
             for channel in range(channels.count)
         ]
         assert [list(part) for part in split(bytes(range(size)), channels)] == expected
         assert [list(part) for part in split(weights(list(range(size))), channels)] == expected
+
+    @given(shapes, st.integers(1, 3))
+    def test_groups_are_parts_one_behind_the_other(self, part: Channels, groups: int) -> None:
+        size = part.outer * part.count * part.inner
+        whole = Channels(part.outer, groups * part.count, part.inner, groups)
+        expected = [
+            [group * size + i for i in range(size) if channel_of(i, *part[:3]) == channel]
+            for group in range(groups)
+            for channel in range(part.count)
+        ]
+        values = bytes(range(groups * size))
+        assert [list(run) for run in split(values, whole)] == expected
+        assert join(split(values, whole), whole) == values
 
     @given(shapes)
     def test_join_is_the_inverse(self, channels: Channels) -> None:
@@ -41,3 +54,7 @@ class TestSplit:
         for values in (b"", b"abc"):
             with pytest.raises(ShapeError, match=f"{len(values)} values do not fill"):
                 list(split(values, Channels(outer, count, inner)))
+
+    def test_groups_that_do_not_divide_the_channels(self) -> None:
+        with pytest.raises(ShapeError, match="6 values do not fill"):
+            list(split(bytes(6), Channels(2, 3, 1, 2)))

@@ -39,7 +39,12 @@ class TestRounding:
         if abs(x) < half.LIMIT:
             (found,) = struct.unpack("<e", half.encode(weights([x])))
             assert Fraction(found) == oracle.half([x])[0]
-            assert abs(found - x) <= max(abs(x) * 2.0**-11, 2.0**-25)
+            assert abs(Fraction(found) - Fraction(x)) <= Fraction(half.error_bound(x))
+
+    @pytest.mark.parametrize("x", [1 + 2.0**-11, 2.0**-25, 3 * 2.0**-25, 2.0**-14 - 2.0**-25])
+    def test_ties_reach_the_bound(self, x: float) -> None:
+        (found,) = half.decode(half.encode(weights([x])))
+        assert abs(found - x) == pytest.approx(half.error_bound(x), rel=1e-3)
 
     def test_across_chunks(self) -> None:
         many = weights([i / 64 for i in range(CHUNK + 5)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from refquant.codec import int8
 from refquant.errors import NonFiniteError
-from tests.hard import tensors, weights
+from tests.hard import GREATEST, TINY, after, tensors, weights
 from tests.oracle import codec as oracle
 
 
@@ -38,6 +39,38 @@ class TestCodes:
             int8.encode(weights([float("nan")]))
 
 
+class TestRange:
+    """INT8-7: A writer MUST refuse a matrix whose code 127 would be read back as an infinity."""
+
+    @pytest.mark.parametrize("peak", [GREATEST, -GREATEST])
+    def test_the_greatest_number(self, peak: float) -> None:
+        # Its 127th part is rounded up, and 127 times that is past the end.
+        with pytest.raises(NonFiniteError, match="read back as an infinity") as caught:
+            int8.encode(weights([1.0, peak]))
+        assert caught.value.rule == "INT8-7"
+
+    def test_the_one_before_it(self) -> None:
+        before = weights([after(GREATEST, -1)])
+        assert int8.decode(*int8.encode(before)).tolist() == pytest.approx(before.tolist(), rel=2.0**-22)
+
+
+class TestErrorBound:
+    """The error of a weight is within the bound that the docstring proves, computed exactly."""
+
+    @example([TINY])
+    @example([2 * TINY, 127 * TINY, 190 * TINY])
+    @given(tensors)
+    def test_bound(self, values: list[float]) -> None:
+        stored = weights(values)
+        decoded = int8.decode(*int8.encode(stored))
+        bound = Fraction(int8.error_bound(max(map(abs, stored))))
+        assert all(abs(Fraction(w) - Fraction(d)) <= bound for w, d in zip(stored, decoded))
+
+    def test_bound_is_near_a_step(self) -> None:
+        decoded = int8.decode(*int8.encode(weights([127.0, after(2.0, -1)])))
+        assert after(2.0, -1) - decoded[1] == pytest.approx(int8.error_bound(127.0), rel=1e-3)
+
+
 class TestDecoding:
     """DEQ-3: A tensor quantized dynamically (int8) MUST be read as signed codes with its one scale."""
 
@@ -47,5 +80,6 @@ class TestDecoding:
 
     @pytest.mark.parametrize("scale", [float("inf"), float("nan"), 3e38])
     def test_not_finite(self, scale: float) -> None:
-        with pytest.raises(NonFiniteError):
+        with pytest.raises(NonFiniteError) as caught:
             int8.decode(b"\x7f", scale)
+        assert caught.value.rule == "DEQ-4"

@@ -35,7 +35,7 @@ any_tensor = st.one_of(st.sampled_from(TENSORS), st.lists(numbers, min_size=1, m
 
 
 class TestTable:
-    """KM-1: The table MUST have 2^n entries in ascending order; with fewer distinct weights than entries,
+    """KM-1: The table MUST have 2^n entries in ascending order; with no more distinct weights than entries,
     the table MUST hold every distinct weight, so that the error is zero.
     """
 
@@ -198,6 +198,21 @@ class TestInertia:
     def test_inertia_by_hand(self) -> None:
         assert kmeans.inertia(weights([1.0, 2.0, 4.0]), b"\0\0\1", weights([1.5, 3.0])) == 1.5
         assert kmeans.inertia(weights([]), b"", weights([0.0])) == 0
+
+
+class TestErrorBound:
+    """The inertia is no more than chapter 7 proves of the best table, and 0.1 %."""
+
+    @pytest.mark.parametrize("exact", [True, False])
+    @given(any_tensor, st.integers(1, 8))
+    def test_no_worse_than_an_even_table(self, exact: bool, values: list[float], nbits: int) -> None:
+        stored = weights(values)
+        codes, table, _ = kmeans.encode(stored, nbits, exact)
+        inertia = sum((Fraction(w) - Fraction(table[code])) ** 2 for w, code in zip(stored, codes))
+        step = (Fraction(max(stored)) - Fraction(min(stored))) / ((1 << nbits) - 1)
+        rounding = Fraction(max(map(abs, stored))) / 2**24 + Fraction(1, 2**150)
+        bound = len(stored) * ((step / 2) ** 2 + rounding**2)
+        assert inertia <= bound * (1 if exact else Fraction(1001, 1000))
 
 
 class TestExact:

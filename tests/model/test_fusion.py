@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -59,9 +59,9 @@ def norm(instance: bool = False) -> Callable[[Net], object]:
 
 
 class TestConvolutionAndBatchnorm:
-    """FUS-5: convolution + batchnorm: `w' = (gamma / sqrt(variance + epsilon)) * w` for each output channel,
-    and `b' = gamma*b/sqrt(variance + epsilon) - gamma*mean/sqrt(variance + epsilon) + beta` in that order,
-    `b = 0` where there was none.
+    """FUS-5: convolution + batchnorm MUST give `w' = (gamma / sqrt(variance + epsilon)) * w` for each output
+    channel, and `b' = gamma*b/sqrt(variance + epsilon) - gamma*mean/sqrt(variance + epsilon) + beta` in that
+    order, `b = 0` where there was none.
     """
 
     @pytest.mark.parametrize("bias", [True, False])
@@ -89,8 +89,11 @@ class TestConvolutionAndBatchnorm:
 
 
 class TestScale:
-    """FUS-6: convolution or innerProduct + scale: `w' = w * s`, `b' = s * b + sb`, leaving out what is not
-    there; a scale of one element is broadcast. FUS-8: the same for the gamma and beta of a batchnorm.
+    """FUS-6: convolution or innerProduct + scale MUST give `w' = w * s`, `b' = s * b + sb`, leaving out what
+    is not there; a scale of one element is broadcast.
+
+    FUS-8: batchnorm + scale MUST give `gamma' = gamma * s`, `beta' = beta * s + sb`, leaving out what is not
+    there.
     """
 
     @pytest.mark.parametrize("shift", [(6,), (1,), (6, 1, 1), None])
@@ -119,8 +122,38 @@ class TestScale:
         assert (values(getattr(after, names[1])) or None) == expected.bias
 
 
+class TestGroups:
+    """FUS-1: a deconvolution in several groups takes up its consumer like any convolution."""
+
+    # Weights (4, 3, 1, 2): inputs 0 and 1 go to outputs 0 to 2, inputs 2 and 3 to outputs 3 to 5.
+    owners: ClassVar = [i // 12 * 3 + i // 2 % 3 for i in range(24)]
+
+    def test_scale(self) -> None:
+        model = chain(conv(outputs=6, inputs=4, groups=2, deconvolution=True, size=(1, 2)), scale())
+        before, consumer = (layer for layer in model.neuralNetwork.layers)
+        (found,) = fused(model)
+        expected = oracle.scaled(
+            values(before.convolution.weights),
+            self.owners,
+            values(before.convolution.bias),
+            values(consumer.scale.scale),
+            values(consumer.scale.bias),
+            6,
+        )
+        assert values(found.convolution.weights) == expected.weights
+        assert values(found.convolution.bias) == expected.bias
+
+    def test_bias(self) -> None:
+        model = chain(
+            conv(outputs=6, inputs=4, groups=2, bias=False, deconvolution=True), lambda net: net.bias()
+        )
+        shift = values(model.neuralNetwork.layers[1].bias.bias)
+        (found,) = fused(model)
+        assert values(found.convolution.bias) == shift
+
+
 class TestBias:
-    """FUS-7: convolution or innerProduct + bias: `b' = b + bb`, or `bb` where there was none."""
+    """FUS-7: convolution or innerProduct + bias MUST give `b' = b + bb`, or `bb` where there was none."""
 
     @pytest.mark.parametrize("bias", [True, False])
     def test_sum(self, bias: bool) -> None:
@@ -177,11 +210,38 @@ class TestChains:
         assert calls <= 3 * 300
 
 
+class TestOrder:
+    """FUS-11: Producers MUST be taken by type: all convolutions of a network in the order of its layers, then
+    all innerProducts, then all batchnorms. Each MUST be fused with its consumer, then with the consumer
+    after that, for as long as there is one, before the next producer is taken.
+    """
+
+    def test_the_convolution_before_the_batchnorm_behind_it(self) -> None:
+        model = chain(conv(), norm(), scale())
+        first, second, third = model.neuralNetwork.layers
+        c, b, s = first.convolution, second.batchnorm, third.scale
+        owners = [i // 18 for i in range(108)]
+        old = values(c.weights), owners, values(c.bias)
+        gamma, beta, mean, variance = map(values, (b.gamma, b.beta, b.mean, b.variance))
+        factors, shifts = values(s.scale), values(s.bias)
+        once = oracle.convolution_batchnorm(*old, gamma, beta, mean, variance, b.epsilon)
+        due = oracle.scaled(once.weights, owners, once.bias, factors, shifts, 6)
+        (found,) = fused(model)
+        assert (values(found.convolution.weights), values(found.convolution.bias)) == (due.weights, due.bias)
+        # The other order, batchnorm and scale first, is seen in the last bits.
+        other = oracle.batchnorm_scale(gamma, beta, factors, shifts)
+        assert oracle.convolution_batchnorm(*old, *other, mean, variance, b.epsilon).weights != due.weights
+
+
 class TestOneReaderOneWriter:
     """FUS-2: A pair MUST be fused only if the consumer is the only reader of the producer's outputs in the
     whole model, the producer is the only writer of what the consumer reads, and the consumer stands after
     the producer in the same network. FUS-3: A producer whose output is an output of the model MUST NOT be
     fused.
+
+    FUS-14: As readers (FUS-2) MUST count every layer of every network inside the outermost, the
+    `conditionVar` of a loop, every loss layer of a training, and `labelProbabilityLayerName`; as writers also
+    the inputs of the model and of its training.
     """
 
     def pair(self, outputs: tuple[str, ...] = ("output",)) -> Model:
@@ -224,6 +284,15 @@ class TestOneReaderOneWriter:
         model.neuralNetwork.updateParams.lossLayers.add(name="empty")
         self.stays(model)
 
+    def test_probabilities_of_a_classifier(self) -> None:
+        model = described("neuralNetworkClassifier")
+        net = Net(model.neuralNetworkClassifier.layers, 1)
+        net.convolution(name="conv")
+        net.scale().output[0] = "output"
+        assert types(fused(model)) == ["convolution"]
+        model.neuralNetworkClassifier.labelProbabilityLayerName = "conv_out"
+        assert types(fused(model)) == ["convolution", "scale"]
+
     def test_second_writer(self) -> None:
         model = self.pair()
         model.neuralNetwork.layers.add(
@@ -237,6 +306,9 @@ class TestOneReaderOneWriter:
     def test_input_of_the_model(self) -> None:
         model = self.pair()
         model.description.input.add(name="conv_out")
+        self.stays(model)
+        model = self.pair()
+        model.description.trainingInput.add(name="conv_out")
         self.stays(model)
 
     def test_consumer_before_the_producer(self) -> None:
@@ -255,15 +327,24 @@ class TestOneReaderOneWriter:
                 getattr(model.neuralNetwork.layers[position], name).append("more")
                 assert len(fused(model)) == (1 if (name, position) == ("input", 0) else 2)
 
-    def test_older_value_read_in_between(self) -> None:
-        # Someone reads what is called "output" before the scale writes it anew.
+    @pytest.mark.parametrize("place", ["read", "written", "read in a branch"])
+    def test_older_value_in_between(self, place: str) -> None:
+        """FUS-12: A pair MUST NOT be fused where a layer between the two, or a network inside one, reads or
+        writes a blob of the name that the consumer writes.
+        """
+        # "output" is written once, looked at, and written anew by the scale.
         model = described()
         net = Net(model.neuralNetwork.layers, 1)
         net.relu().output[0] = "output"
         net.blob = "input"
         net.convolution(name="conv")
-        middle = net.layers.add(name="middle", input=["output"], output=["old"])
-        middle.activation.ReLU.SetInParent()
+        middle = net.layers.add(name="middle")
+        if place == "read in a branch":
+            middle.branch.elseBranch.layers.add(name="in", input=["output"], output=["old"])
+        else:
+            middle.activation.ReLU.SetInParent()
+            middle.input.append("output" if place == "read" else "input")
+            middle.output.append("output" if place == "written" else "old")
         net.scale().output[0] = "output"
         self.stays(model)
         del net.layers[2]
@@ -304,6 +385,9 @@ class TestNotFusable:
         self.stays(model)
 
     def test_half_precision_consumer_fuses(self) -> None:
+        """FUS-15: A consumer's vectors in half precision MUST be fused like those in float32, with their
+        exact values.
+        """
         model = chain(conv(bias=False), scale((6,), None))
         tensor.store_half(model.neuralNetwork.layers[1].scale.scale, b"\x00\x40" * 6)  # 2.0
         old = values(model.neuralNetwork.layers[0].convolution.weights)
@@ -316,11 +400,11 @@ class TestNotFusable:
         tensor.store_int8(params, bytes(6), 1.0)
         self.stays(model)
 
-    def test_grouped_deconvolution(self) -> None:
-        self.stays(chain(conv(outputs=6, inputs=4, groups=2, deconvolution=True), scale()))
-
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:
+        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is zero or less MUST NOT be fused
+        into a convolution.
+        """
         model = chain(conv(), norm())
         b = model.neuralNetwork.layers[1].batchnorm
         b.epsilon = 0

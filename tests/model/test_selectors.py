@@ -17,6 +17,7 @@ from refquant.model import tensor
 from refquant.model.walk import all_sites
 from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import LAYERS, ROWS, network
+from tests.spec.test_layers import written
 
 #: The types that the format's tools quantize, written out once more.
 QUANTIZABLE = {
@@ -73,6 +74,13 @@ class TestBase:
             layer = network(build).neuralNetwork.layers[0]
             assert selector.do_quantize(layer) == (name != "custom")
             assert selector.do_quantize(layer, weight_param="bias") == (name != "custom")
+
+    def test_the_set_at_first(self) -> None:
+        """SEL-10: Before a caller changes it, `quantizable_layer_types` MUST hold the types of the table of
+        layers, `branch`, `loop` and `depthwiseConv`.
+        """
+        table = {row.layer for row in written()}
+        assert QuantizedLayerSelector().quantizable_layer_types == table | {"branch", "loop", "depthwiseConv"}
 
     def test_the_set_may_change(self) -> None:
         selector = QuantizedLayerSelector()
@@ -209,6 +217,7 @@ class TestMatrixMultiply:
             ({"include_layers_with_names": ["mm"]}, True),
             ({"include_layers_with_names": ("other",)}, False),
             ({"include_layers_with_names": []}, True),
+            ({"maximum_input_channels": 0, "maximum_output_channels": 0}, True),
         ],
     )
     def test_limits(self, kind: str, limits: dict[str, Any], expected: bool) -> None:
@@ -225,8 +234,37 @@ class TestMatrixMultiply:
 
     @pytest.mark.parametrize("names", ["mm", [1], {"mm": 1}])
     def test_names(self, names: Any) -> None:
+        """SEL-7: ... It MUST refuse names that are not a list of strings."""
         with pytest.raises(refquant.ArgumentError, match="list of names"):
             MatrixMultiplyLayerSelector(include_layers_with_names=names)
+
+
+class TestDefaults:
+    """SEL-9: Arguments that are left out MUST mean: no `skip_layer_types`, 4 `minimum_conv_kernel_channels`,
+    4096 `minimum_conv_weight_count`; 1 for each minimum of the matrix-multiply selector, no maximum, any
+    name. A maximum of 0 MUST mean no limit, and an empty list of names any name.
+    """
+
+    @pytest.mark.parametrize(
+        ("layer", "expected"),
+        [
+            (convolution(128, 4, (8, 1)), True),  # 4096 weights
+            (convolution(127, 4, (8, 1)), False),
+            (convolution(1024, 3, (2, 2)), False),
+        ],
+    )
+    def test_advanced(self, layer: Any, expected: bool) -> None:
+        selector = AdvancedQuantizedLayerSelector()
+        assert selector.do_quantize(layer) is expected
+        assert selector.do_quantize(layer, weight_param="bias")
+
+    @pytest.mark.parametrize("kind", ["innerProduct", "batchedMatmul"])
+    def test_matrix_multiply(self, kind: str) -> None:
+        selector = MatrixMultiplyLayerSelector()
+        assert selector.do_quantize(matmul(kind, 1, 1))
+        assert selector.do_quantize(matmul(kind, 1 << 40, 1 << 20))
+        assert not selector.do_quantize(matmul(kind, 0, 1))
+        assert not selector.do_quantize(matmul(kind, 1, 0))
 
 
 class TestFloats:

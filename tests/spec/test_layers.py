@@ -1,24 +1,96 @@
-"""The table of chapter 8 is the table of the code, row by row."""
+"""The table of chapter 8 is the table of the code: rows, flags, shapes and channels."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from refquant.model.layers import LAYERS
+import pytest
+
+from refquant.model.layers import LAYERS, Layout
+from refquant.spec import trace
 
 CHAPTER = Path(__file__).parents[2] / "spec" / "08-layers.md"
+ROW = re.compile(r"^\| (\w+) \| ([\w, ]+) \| ([^|]+) \| ?([\w.]*) ?\|$", re.MULTILINE)
+
+#: What the chapter calls LSTM.
+LSTMS = ("uniDirectionalLSTM", "biDirectionalLSTM")
+
+
+class Written(NamedTuple):
+    """A tensor as the chapter has it."""
+
+    layer: str
+    tensor: str
+    shape: str
+    flag: str | None
+
+
+def written() -> list[Written]:
+    rows = ROW.findall(CHAPTER.read_text(encoding="utf-8"))
+    return [
+        Written(layer, tensor, shape.strip(), flag or None)
+        for name, tensors, shape, flag in rows[1:]
+        for layer in (LSTMS if name == "LSTM" else (name,))
+        for tensor in tensors.split(", ")
+    ]
+
+
+TABLE = written()
 
 
 def test_same_rows() -> None:
-    rows = re.findall(r"^\| (\w+) \| ([\w, ]+) \| [^|]+ \| ?([\w.]*) ?\|$", CHAPTER.read_text(), re.MULTILINE)
-    written: dict[str, list[tuple[str, str | None]]] = {}
-    for layer, tensors, flag in rows:
-        if layer != "layer":
-            written.setdefault(layer, []).extend((tensor, flag or None) for tensor in tensors.split(", "))
-    both = written.pop("LSTM")
-    written |= {"uniDirectionalLSTM": both, "biDirectionalLSTM": both}
-    known = {layer: [(row.tensor, row.flag) for row in rows] for layer, rows in LAYERS.items()}
-    assert {layer: sorted(rows, key=str) for layer, rows in written.items()} == {
-        layer: sorted(rows, key=str) for layer, rows in known.items()
-    }
+    known = [(layer, row.tensor, row.flag) for layer, rows in LAYERS.items() for row in rows]
+    assert sorted(((row.layer, row.tensor, row.flag) for row in TABLE), key=str) == sorted(known, key=str)
+
+
+class Sizes:
+    """Parameters of a layer in which every size is another number, told by its name."""
+
+    isDeconvolution = False  # noqa: N815 -- a field of the format
+    nGroups = 0  # noqa: N815 -- likewise
+
+    def __getattr__(self, name: str) -> Any:
+        number = 2 + sum(map(ord, name))
+        return [number, number + 1] if name == "kernelSize" or name.startswith("shape") else number
+
+
+def of_names(text: str) -> tuple[int, ...]:
+    """Give the shape that names of sizes stand for, such as `outputChannels, inputChannels`."""
+    shape: list[int] = []
+    for name in text.split(", "):
+        field, _, index = name.strip("]").partition("[")
+        size = getattr(Sizes(), field)
+        part = size[int(index)] if index else size
+        shape += part if isinstance(part, list) else [part]
+    return tuple(shape)
+
+
+def layout_of(layer: str, tensor: str, sizes: Any = None) -> Layout:
+    (row,) = (row for row in LAYERS[layer] if row.tensor == tensor)
+    return row.layout(sizes or Sizes())
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.layer}.{row.tensor}")
+def test_same_shape_and_channels(row: Written) -> None:
+    if row.shape == "see LAY-3":
+        return
+    found = layout_of(row.layer, row.tensor)
+    assert found.shape == of_names(row.shape)
+    # "The channels of a matrix are its rows, the first dimension ... A vector is one channel, and so is a
+    # constant of any shape."
+    assert found.axis == (0 if ", " in row.shape else None)
+
+
+def test_convolutions() -> None:
+    """LAY-3, whose two shapes are the row of the table that says so."""
+    straight, back = re.findall(r"\(([^)]+)\) and channel axis (\d)", trace.read().rules["LAY-3"].sentence)
+    assert [row.tensor for row in TABLE if row.shape == "see LAY-3"] == ["weights"]
+    found = layout_of("convolution", "weights")
+    assert (found.shape, str(found.axis)) == (of_names(straight[0]), straight[1])
+
+    sizes = Sizes()
+    sizes.isDeconvolution = True
+    found = layout_of("convolution", "weights", sizes)
+    assert (found.shape, str(found.axis)) == (of_names(back[0].replace(" / nGroups", "")), back[1])
