@@ -242,7 +242,7 @@ def _quantize(step: Step, request: Request) -> None:
 
 def _dequantize(step: Step) -> None:
     for site in step.sites:
-        if tensor.form(site.params) == "int8":
+        if tensor.form(site.params) == "int8" and hasattr(site.parameters, "int8DynamicQuantize"):
             site.parameters.int8DynamicQuantize = False
         tensor.store_float32(site.params, tensor.decode(site))
 
