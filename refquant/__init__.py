@@ -32,6 +32,7 @@ _PUBLIC = {
         "MatrixMultiplyLayerSelector",
         "QuantizedLayerSelector",
     ),
+    "refquant.model.validate": ("Fault", "validate_model"),
     "refquant.quantize": (
         "Progress",
         "activate_int8_int8_matrix_multiplications",

@@ -21,6 +21,7 @@ from refquant.model.selectors import (
     MatrixMultiplyLayerSelector,
     QuantizedLayerSelector,
 )
+from refquant.model.validate import Fault, validate_model
 from refquant.quantize import (
     Progress,
     activate_int8_int8_matrix_multiplications,
@@ -42,6 +43,7 @@ __all__ = [
     "ArgumentError",
     "CodeError",
     "Comparison",
+    "Fault",
     "FileError",
     "HalfRangeError",
     "LutFunctionError",
@@ -65,4 +67,5 @@ __all__ = [
     "dequantize_weights",
     "inspect_weights",
     "quantize_weights",
+    "validate_model",
 ]

@@ -15,7 +15,7 @@ from refquant.errors import (
     UpdatableError,
     place,
 )
-from refquant.model import tensor
+from refquant.model import layer_checks, tensor
 from refquant.model.file import opened
 from refquant.model.fusion import Names
 from refquant.model.fusion import fuse as fuse_network
@@ -26,6 +26,7 @@ from refquant.model.selectors import (
     QuantizedLayerSelector,
 )
 from refquant.model.tensor import ENCODERS, LutFunction, Request
+from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION
 from refquant.model.walk import (
     OwnedNetwork,
     Selector,
@@ -46,16 +47,6 @@ NBITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 
 #: What `half_overflow` can be: refuse the model, or keep the layer in float32. Rule: HALF-2, HALF-3.
 HALF_OVERFLOW = ("error", "keep")
-
-#: Value of `arrayInputShapeMapping` by which an array input keeps its rank. Source: the format.
-EXACT_ARRAY_MAPPING = 1
-
-#: Least specificationVersion of a model with tensors in half precision. Rule: FILE-1.
-HALF_VERSION = 2
-#: Least specificationVersion of a model with quantized tensors. Rule: FILE-1.
-QUANTIZED_VERSION = 3
-#: Least specificationVersion of a model with dynamic int8 layers. Rule: FILE-1.
-INT8_VERSION = 5
 
 
 class Progress(NamedTuple):
@@ -160,7 +151,8 @@ def activate_int8_int8_matrix_multiplications(spec: Any, selector: Selector | No
     Takes innerProduct and batchedMatmul layers that the selector accepts (None: all), dequantizing them
     first. `spec` is anything that `quantize_weights` takes; the result is of the same kind, and the
     argument is not changed. A layer that the format refuses in this form is left alone with a warning: one
-    with a bias, one without weights of its own, any in a network whose array inputs lack the exact mapping.
+    with a bias, with two inputs or without weights of its own, one that learns, any in a network whose array
+    inputs lack the exact mapping.
 
     Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
     """
@@ -276,14 +268,11 @@ def _activate_int8(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> bool:
 
 def _why_not_int8(site: Site, owned: OwnedNetwork) -> str | None:
     """Why the format refuses a layer in dynamic int8; None: it does not. Rule: INT8-3."""
-    arrays = any(feature.type.HasField("multiArrayType") for feature in owned.model.description.input)
-    reasons = {
-        "it has a bias": site.parameters.hasBias,
-        "it has no weights of its own": tensor.located_form(site) == "empty",
-        "the network's array inputs do not have the exact mapping": arrays
-        and owned.network.arrayInputShapeMapping != EXACT_ARRAY_MAPPING,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    if tensor.located_form(site) == "empty":
+        return "it has no weights of its own"
+    if owned.model.isUpdatable and site.layer.isUpdatable:
+        return "it is updatable"
+    return next(iter(layer_checks.hindrances(site.layer, owned)), None)
 
 
 def _checked_mode(mode: object) -> str:

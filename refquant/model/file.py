@@ -57,24 +57,24 @@ def load(source: Source) -> Model:
     return opened(source)[0]
 
 
-def opened(source: Any) -> tuple[Model, Callable[[Model], Any]]:
+def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Model], Any]]:
     """Read any source into a message of its own, and give the way back to the kind that was passed.
 
     A path or a binary file goes back as an `MLModel`, bytes as bytes, a message as a message of its class,
-    and any object with `get_spec()` as an object of its class.
+    and any object with `get_spec()` as an object of its class. `lenient`: see `parse`.
     """
     if isinstance(source, MLModel):
         return source.get_spec(), MLModel
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(Path(source)), MLModel
+        return _read_path(Path(source), lenient), MLModel
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return parse(bytes(source)), lambda model: model.SerializeToString()
+        return parse(bytes(source), lenient=lenient), lambda model: model.SerializeToString()
     if isinstance(source, Message):
-        return _read_message(source), lambda model: _foreign(type(source), model)
+        return _read_message(source, lenient), lambda model: _foreign(type(source), model)
     if callable(getattr(source, "get_spec", None)):
-        return _open_object(source)
+        return _open_object(source, lenient)
     if callable(getattr(source, "read", None)):
-        return _read_file(source), MLModel
+        return _read_file(source, lenient), MLModel
     raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
 
 
@@ -93,16 +93,17 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     disk.write(path, data, overwrite=overwrite)
 
 
-def parse(data: bytes) -> Model:
+def parse(data: bytes, *, lenient: bool = False) -> Model:
     """Read the bytes of a model into a message, however its floats are encoded.
 
     Raises FileError for bytes that are empty, cut short or no Core ML model, and TensorError for a tensor
-    whose floats do not come in whole words. Rule: TEN-2, TEN-3.
+    whose floats do not come in whole words; `lenient` lets those pass where they can be told apart all the
+    same, for somebody who looks for faults. Rule: TEN-2, TEN-3.
     """
     disk.check_size(len(data))
     try:
         model = Model.FromString(data)
-        if _check_floats(model):
+        if _check_floats(model, lenient):
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
     except UNREADABLE:
         raise FileError(f"not a Core ML model: {impression(data)}") from None
@@ -117,11 +118,16 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
         yield path, message
         return
     for field, value in message.ListFields():
-        if field.message_type is not None and field.message_type.full_name in _holders_of_weights():
+        if may_hold_weights(field):
             here = f"{path}.{field.name}".lstrip(".")
             parts = [(here, value)] if isinstance(value, Message) else _numbered(here, value)
             for part_path, part in parts:
                 yield from weights_within(part, part_path)
+
+
+def may_hold_weights(field: Any) -> bool:
+    """Tell from a field's descriptor whether there can be a weight tensor somewhere within it."""
+    return field.message_type is not None and field.message_type.full_name in _holders_of_weights()
 
 
 def _numbered(path: str, values: Iterable[Message]) -> list[tuple[str, Message]]:
@@ -145,19 +151,21 @@ def _holders_of_weights() -> frozenset[str]:
         holders = more
 
 
-def _check_floats(model: Model) -> bool:
+def _check_floats(model: Model, lenient: bool) -> bool:
     """Tell whether a tensor has floats written one by one, which are not where the packed runs are.
 
     Raises TensorError for a run that does not consist of whole words: put together with the next, it would
-    give other numbers than were written.
+    give other numbers than were written. If `lenient`, only where there are floats written one by one too.
     """
-    unpacked = False
+    odd, unpacked = None, False
     for path, params in weights_within(model):
         for run in params.floatBytes:
-            if len(run) % 4:
+            if len(run) % 4 and odd is None:
                 reason = f"a run of floatValue has {len(run)} bytes, which is no multiple of 4"
-                raise _tensor_error(model, path, reason, "TEN-2")
+                odd = _tensor_error(model, path, reason, "TEN-2")
         unpacked = unpacked or has_unpacked_floats(params)
+    if odd and (unpacked or not lenient):
+        raise odd
     return unpacked
 
 
@@ -174,15 +182,15 @@ def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorErro
     return error
 
 
-def _read_message(message: Message) -> Model:
+def _read_message(message: Message, lenient: bool) -> Model:
     """Copy a message of any definition of the format, with all its floats where they are looked for.
 
     Raises TensorError where packed and unpacked floats meet in one tensor: a message, other than the bytes
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(message.SerializeToString())
-    if not _check_floats(message):
+        return parse(message.SerializeToString(), lenient=lenient)
+    if not _check_floats(message, lenient):
         return _copy(message)
     for path, params in weights_within(message):
         if any(params.floatBytes) and has_unpacked_floats(params):
@@ -202,29 +210,29 @@ def _foreign(kind: Any, model: Model) -> Any:
     return model if kind is Model else kind.FromString(model.SerializeToString())
 
 
-def _open_object(source: Any) -> tuple[Model, Callable[[Model], Any]]:
+def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], Any]]:
     """Read an object like coremltools' MLModel, and give the way back to one with the same compute unit."""
     spec = source.get_spec()
     if not isinstance(spec, Message):
         raise ArgumentError(f"{type(source).__name__}.get_spec() gave {type(spec).__name__}, not a message")
     settings = {"compute_units": source.compute_unit} if hasattr(source, "compute_unit") else {}
     kind, message = type(source), type(spec)
-    return _read_message(spec), lambda model: kind(_foreign(message, model), **settings)
+    return _read_message(spec, lenient), lambda model: kind(_foreign(message, model), **settings)
 
 
-def _read_file(file: IO[bytes]) -> Model:
+def _read_file(file: IO[bytes], lenient: bool) -> Model:
     try:
         data = file.read()
     except OSError as error:
         raise FileError(f"cannot read the file: {error.strerror or error}") from error
     if not isinstance(data, bytes):
         raise ArgumentError("the file is open as text; a model is read from a binary file")
-    return parse(data)
+    return parse(data, lenient=lenient)
 
 
-def _read_path(path: Path) -> Model:
+def _read_path(path: Path, lenient: bool) -> Model:
     data = disk.read(path)
     try:
-        return parse(data)
+        return parse(data, lenient=lenient)
     except FileError as error:
         raise FileError(f"{path} is {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from refquant.model.layers import LAYERS
+from refquant.model.layers import FLOAT_LAYERS, LAYERS
 
 CHAPTER = Path(__file__).parents[2] / "spec" / "08-layers.md"
 
@@ -21,4 +21,15 @@ def test_same_rows() -> None:
     known = {layer: [(row.tensor, row.flag) for row in rows] for layer, rows in LAYERS.items()}
     assert {layer: sorted(rows, key=str) for layer, rows in written.items()} == {
         layer: sorted(rows, key=str) for layer, rows in known.items()
+    }
+
+
+def test_layers_of_floats() -> None:
+    _, _, rest = CHAPTER.read_text().partition("Layers that quantization leaves alone")
+    rows = re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:, with (\w+))? \| [^|]+ \|$", rest, re.MULTILINE)
+    written: dict[str, list[tuple[str, str | None]]] = {}
+    for layer, tensors, flag in rows[1:]:
+        written.setdefault(layer, []).extend((tensor, flag or None) for tensor in tensors.split(", "))
+    assert written == {
+        layer: [(row.tensor, row.flag) for row in rows] for layer, rows in FLOAT_LAYERS.items()
     }
