@@ -22,7 +22,7 @@ from typing import Any
 
 from refquant.conformance.operations import OPERATIONS, floats_to_hex
 from refquant.schema.coreml import Model
-from tests import broken, oracle
+from tests import bending, broken, oracle
 from tests.hard import GREATEST, NORMAL, SUBNORMAL, TENSORS, TINY, after, f32
 from tests.networks import described
 from tests.oracle.tensor import Channels
@@ -581,7 +581,7 @@ def int8(family: Family) -> None:
 
 
 def validation(family: Family) -> None:
-    """Models with a fault, with many, and with none."""
+    """Models with a fault, with many, and with none; what a quantizer makes of one with a fault elsewhere."""
     for case in broken.CASES:
         given = {"model": hexed_model(case.model)}
         expected = {"faults": [fault._asdict() for fault in case.faults]}
@@ -592,6 +592,18 @@ def validation(family: Family) -> None:
         family.add(
             "model.validate", f"{kind} without a network", "FILE-3", given, refusal("FILE-3"), "invalid"
         )
+    values = [1.0, -2.0, 0.5, 0.0, 4.0, -0.25]
+    found = oracle.linear.encode(values, 8, Channels(1, 2, 3))
+    quantized = bending.linear(bytes(found.codes), 8, found.scales, found.biases)
+    plain = bending.bent(bending.FLOATS, {"weights": bending.floats(*values), "hasBias": False, "bias": None})
+    for case in broken.LAYER:
+        if case.rules in ("LAY-9", "LAY-11"):
+            layers = [*plain.neuralNetwork.layers, case.model.neuralNetwork.layers[0]]
+            before = bending.bent(plain, {"/neuralNetwork.layers": layers})
+            after = bending.bent(before, {"weights": quantized})
+            asked = {"model": hexed_model(before), "settings": {"nbits": 8, "mode": "linear"}}
+            title = f"{case.title}, and stays as it is"
+            family.add("model.quantize", title, "FILE-9 LAY-5", asked, {"model": hexed_model(after)}, "fault")
 
 
 #: File -> what fills it. Whole models are made by conformance.generate_models.

@@ -16,6 +16,7 @@ _PUBLIC = {
         "CodeError",
         "FileError",
         "HalfRangeError",
+        "InternalError",
         "LutFunctionError",
         "ModelKindError",
         "NonFiniteError",

@@ -16,7 +16,6 @@ from refquant.errors import (
     place,
 )
 from refquant.model import layer_checks, tensor
-from refquant.model.file import opened
 from refquant.model.fusion import Names
 from refquant.model.fusion import fuse as fuse_network
 from refquant.model.layers import Site, sites
@@ -26,7 +25,7 @@ from refquant.model.selectors import (
     QuantizedLayerSelector,
 )
 from refquant.model.tensor import ENCODERS, LutFunction, Request
-from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION
+from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION, guarded
 from refquant.model.walk import (
     OwnedNetwork,
     Selector,
@@ -92,11 +91,12 @@ def quantize_weights(
         progress: called with a `Progress` after each layer.
 
     Returns the kind of thing that was passed (an `MLModel` for a path or a file). Tensors without float32
-    weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values.
+    weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values,
+    and of faults in what stays as it is.
 
     Raises ArgumentError, FileError, ModelKindError, UpdatableError, ShapeError, TensorError,
     NonFiniteError (NaN or infinity), HalfRangeError or LutFunctionError, with layer, tensor and index where
-    there is one. Rule: FILE-1 to FILE-5, and those of each mode.
+    there is one. Rule: FILE-1 to FILE-5, FILE-9, and those of each mode.
     """
     mode = _checked_mode(quantization_mode)
     if sample_data is not None:
@@ -109,7 +109,7 @@ def quantize_weights(
     if half_overflow not in HALF_OVERFLOW:
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
     selector = _checked_selector(selector or QuantizedLayerSelector())
-    model, give_back = opened(full_precision_model)
+    model, give_back = guarded(full_precision_model)
     steps: list[Step] = []
     for owned in networks(model):
         if halving and owned.model.isUpdatable:
@@ -135,7 +135,7 @@ def dequantize_weights(
     where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
     """
     selector = _checked_selector(selector or QuantizedLayerSelector())
-    own, give_back = opened(model)
+    own, give_back = guarded(model)
     steps: list[Step] = []
     for owned in networks(own):
         _raise_version(owned.model, QUANTIZED_VERSION)
@@ -157,7 +157,7 @@ def activate_int8_int8_matrix_multiplications(spec: Any, selector: Selector | No
     Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
     """
     selector = _checked_selector(selector or MatrixMultiplyLayerSelector())
-    model, give_back = opened(spec)
+    model, give_back = guarded(spec)
     for owned in networks(model):
         for layer in selected_layers(owned.network, selector):
             if layer.WhichOneof("layer") in MATRIX_MULTIPLIES and _activate_int8(layer, owned):

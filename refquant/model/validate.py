@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import warnings
+from typing import Any, Callable, NamedTuple
 
-from refquant.errors import RefquantError, TensorError, place
+from refquant.errors import InternalError, RefquantError, RefquantWarning, TensorError, place
 from refquant.model import layer_checks
 from refquant.model.file import Source, opened
 from refquant.model.held import Held
@@ -117,3 +118,37 @@ def _too_old(model: Model, held: Held) -> RefquantError:
 
 def _fault(error: RefquantError) -> Fault:
     return Fault(error.rule or "", error.layer, error.layer_type, error.tensor, error.index, error.reason)
+
+
+def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
+    """Open a source like `file.opened`, with a way back that looks for faults that were not there before.
+
+    A fault in a layer that had one gets a warning: it lies where the work did not reach, or came to light
+    when another was mended. Numbers are not looked at, since those that are written have been checked one by
+    one; and the source, which nobody has changed, is asked for its faults only where there is one after.
+    Raises InternalError for a fault where there was none. Rule: FILE-9.
+    """
+    model, give_back = opened(source)
+    only_once = callable(getattr(source, "read", None))
+    before = _faulty(model) if only_once else None
+
+    def checked(made: Model) -> Any:
+        faults = examine(made, numbers=False).faults
+        known = _faulty(opened(source)[0]) if faults and before is None else before or set()
+        for fault in faults:
+            if _place(fault) not in known:
+                raise InternalError(f"{fault}: refquant was about to write this; please report it")
+            warnings.warn(f"{fault}; it was not right before", RefquantWarning, stacklevel=3)
+        return give_back(made)
+
+    return model, checked
+
+
+def _faulty(model: Model) -> set[tuple[str | None, ...]]:
+    """List the places in a model where there are faults."""
+    return {_place(fault) for fault in examine(model, numbers=False).faults}
+
+
+def _place(fault: Fault) -> tuple[str | None, ...]:
+    """Give the layer of a fault; that of a version too low is only the first of many, and may change."""
+    return (fault.rule,) if fault.rule == "FILE-1" else (fault.layer, fault.layer_type)

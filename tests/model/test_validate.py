@@ -17,14 +17,16 @@ from hypothesis import strategies as st
 
 import refquant
 from refquant import Fault, validate_model
+from refquant.codec import packing
+from refquant.model import tensor
 from refquant.model.file import save, weights_within
-from refquant.model.validate import validation
+from refquant.model.validate import examine, validation
 from refquant.schema.coreml import Model
 from refquant.spec import trace
 from tests import bending, broken
-from tests.bending import FLOATS, HALVES, LINEAR, SIGNED, TABLE, bent, linear, parameters
+from tests.bending import CONVOLUTION_3D, FLOATS, HALVES, LINEAR, SIGNED, TABLE, bent, linear, of, parameters
 from tests.broken import BITS, SCALE, Case
-from tests.networks import all_networks, described, pipeline
+from tests.networks import Net, all_networks, described, pipeline
 from tests.test_quantize import quiet
 
 EVERY = {case.title: case for case in broken.CASES}
@@ -220,6 +222,77 @@ class TestSources:
             validate_model(data)
 
 
+class TestOwnOutput:
+    """FILE-9: A quantizer MUST NOT write a fault into a layer that had none, and MUST warn of every fault
+    that is in what it writes.
+    """
+
+    def model(self) -> Model:
+        """A layer that quantization takes, and one with a fault that it leaves alone."""
+
+        def build(net: Net) -> None:
+            net.inner_product(2, 3, bias=False, name="fc")
+            net.layers.add().CopyFrom(CONVOLUTION_3D.neuralNetwork.layers[0])
+
+        faulty = {"/neuralNetwork.layers.1.convolution3d.bias": linear(bytes(4))}
+        return bent(of(build), {**faulty, "/neuralNetwork.arrayInputShapeMapping": 1})
+
+    @pytest.mark.parametrize(
+        "source", [lambda model: model, lambda model: io.BytesIO(model.SerializeToString())]
+    )
+    def test_a_fault_elsewhere(self, source: Any) -> None:
+        model = self.model()
+        work: list[Callable[[Any], Any]] = [
+            lambda given: refquant.quantize_weights(given, 8),
+            lambda given: refquant.quantize_weights(given, 16),
+            refquant.dequantize_weights,
+            refquant.activate_int8_int8_matrix_multiplications,
+        ]
+        for function in work:
+            with pytest.warns(refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"):
+                made = function(source(model))
+            made = made if isinstance(made, Model) else made.get_spec()
+            assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
+        assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
+
+    def test_a_fault_that_another_hid(self) -> None:
+        model = bent(FLOATS, {"weights.rawValue": b"\1", "int8DynamicQuantize": True, "hasBias": False})
+        model.description.ClearField("input")
+        assert found(model) == [("TEN-1", "fc", "weights", None)]
+        with pytest.warns(refquant.RefquantWarning, match="INT8-5"):
+            refquant.quantize_weights(model, 8)
+
+    def test_faults_that_quantization_mends(self) -> None:
+        mixed = EVERY["a half bias beside floats"].model
+        assert validate_model(refquant.quantize_weights(mixed, 8)) == []
+        assert validate_model(refquant.dequantize_weights(mixed)) == []
+
+    def test_a_fault_of_our_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packing, "pack", lambda codes, nbits: bytes(codes) + b"\0")
+        with pytest.raises(
+            refquant.InternalError, match=r"6 codes of 8 bits take 6 bytes, not 7.*please report"
+        ):
+            refquant.quantize_weights(FLOATS, 8)
+
+    @pytest.mark.parametrize("name", ["updatable", "two inputs"])
+    def test_int8_is_not_activated(self, name: str) -> None:
+        """INT8-3: A layer that the format refuses in this form MUST be skipped with a warning."""
+        no_bias = {"hasBias": False, "/neuralNetwork.layers.1.innerProduct.hasBias": False}
+        model = bent(bending.LEARNING, {**no_bias, "/description.input": []})
+        if name == "two inputs":
+            model = bent(
+                bending.TWO_INPUTS, {"weights": bending.floats(*[1.0] * 6), "/description.input": []}
+            )
+        with pytest.warns(refquant.RefquantWarning, match=name):
+            made = refquant.activate_int8_int8_matrix_multiplications(model)
+        assert not parameters(made).int8DynamicQuantize
+        assert validate_model(made) == []
+
+    def test_numbers_are_not_looked_at(self) -> None:
+        broken_number = EVERY["NaN among floats"].model
+        assert examine(broken_number, numbers=False).faults == []
+
+
 #: What may be put where: tensors of every kind and shape, whole and not.
 PATCHES: list[Any] = [
     None,
@@ -258,9 +331,11 @@ def patched(draw: st.DrawFn) -> Model:
 
 
 def unless_refused(work: Callable[[], Model]) -> Model | None:
-    """Do something that may be refused."""
+    """Do something that may be refused, but not for a fault of refquant's own."""
     try:
         return work()
+    except refquant.InternalError:
+        raise
     except refquant.RefquantError:
         return None
 
