@@ -59,11 +59,12 @@ def at(message: Any, path: str) -> Any:
 
 
 def floats(*values: float) -> WeightParams:
-    return WeightParams(floatBytes=[b"".join(struct.pack("<f", value) for value in values)])
+    # No run at all for no values: an empty run is read like none, and not written again.
+    return WeightParams(floatBytes=[struct.pack(f"<{len(values)}f", *values)] if values else [])
 
 
 def halves(*values: float) -> WeightParams:
-    return WeightParams(float16Value=b"".join(struct.pack("<e", value) for value in values))
+    return WeightParams(float16Value=struct.pack(f"<{len(values)}e", *values))
 
 
 def linear(
