@@ -73,7 +73,11 @@ def validate_model(source: Source) -> list[Fault]:
 
 
 def validation(source: Source) -> Validation:
-    """Like `validate_model`, with the number of tensors and weights."""
+    """Like `validate_model`, with the number of tensors and weights.
+
+    A model that has floats written one by one, and runs that are not whole words besides, cannot be read: its
+    first such run is all that is told.
+    """
     try:
         model, _ = opened(source, lenient=True)
     except TensorError as error:
