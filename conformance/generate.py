@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from refquant.conformance.operations import OPERATIONS, floats_to_hex
-from tests import oracle
+from refquant.schema.coreml import Model
+from tests import bending, broken, oracle
 from tests.hard import GREATEST, NORMAL, SUBNORMAL, TENSORS, TINY, after, f32
+from tests.networks import described
 from tests.oracle.tensor import Channels
 
 HERE = Path(__file__).parent
@@ -102,6 +104,16 @@ FLAGS = {
         "effect": "layers quantized that should not be, or the other way round",
         "source": "the user guide's example of a selector",
     },
+    "fault": {
+        "bug": "a fault of a file is overlooked, named for another rule, or hides another",
+        "effect": "a file that readers refuse, or read wrongly, is taken for good",
+        "source": "readers stop at the first fault and look at no number",
+    },
+    "unusual": {
+        "bug": "a good file that looks odd is taken for a broken one",
+        "effect": "files of other writers are refused",
+        "source": "what a layer does not use, or nobody states, is looked at",
+    },
     "outlier": {
         "bug": "a start that leaves dense weights to one entry",
         "effect": "an inertia far above the least",
@@ -155,6 +167,11 @@ def refusal(rule: str, index: int | None = None) -> dict[str, Any]:
 def hexed(values: list[float]) -> str:
     """Write binary32 numbers as their bits."""
     return floats_to_hex(values)
+
+
+def hexed_model(model: Model) -> str:
+    """Write a model with sorted maps."""
+    return model.SerializeToString(deterministic=True).hex()
 
 
 def shape(channels: Channels) -> dict[str, int]:
@@ -563,6 +580,32 @@ def int8(family: Family) -> None:
     family.add("int8.encode", "infinity", "TEN-7", given, refusal("TEN-7", 1), "invalid")
 
 
+def validation(family: Family) -> None:
+    """Models with a fault, with many, and with none; what a quantizer makes of one with a fault elsewhere."""
+    for case in broken.CASES:
+        given = {"model": hexed_model(case.model)}
+        expected = {"faults": [fault._asdict() for fault in case.faults]}
+        flags = "fault" if case.faults else "unusual"
+        family.add("model.validate", case.title, f"{case.rules} FILE-8", given, expected, flags)
+    for kind in ("mlProgram", "treeEnsembleRegressor", "pipeline"):
+        given = {"model": hexed_model(described(kind))}
+        family.add(
+            "model.validate", f"{kind} without a network", "FILE-3", given, refusal("FILE-3"), "invalid"
+        )
+    values = [1.0, -2.0, 0.5, 0.0, 4.0, -0.25]
+    found = oracle.linear.encode(values, 8, Channels(1, 2, 3))
+    quantized = bending.linear(bytes(found.codes), 8, found.scales, found.biases)
+    plain = bending.bent(bending.FLOATS, {"weights": bending.floats(*values), "hasBias": False, "bias": None})
+    for case in broken.LAYER:
+        if case.rules in ("LAY-9", "LAY-11"):
+            layers = [*plain.neuralNetwork.layers, case.model.neuralNetwork.layers[0]]
+            before = bending.bent(plain, {"/neuralNetwork.layers": layers})
+            after = bending.bent(before, {"weights": quantized})
+            asked = {"model": hexed_model(before), "settings": {"nbits": 8, "mode": "linear"}}
+            title = f"{case.title}, and stays as it is"
+            family.add("model.quantize", title, "FILE-9 LAY-5", asked, {"model": hexed_model(after)}, "fault")
+
+
 #: File -> what fills it. Whole models are made by conformance.generate_models.
 FAMILIES: dict[str, Callable[[Family], None]] = {
     "packing": packing,
@@ -573,6 +616,7 @@ FAMILIES: dict[str, Callable[[Family], None]] = {
     "kmeans": kmeans,
     "dequantization": dequantization,
     "int8": int8,
+    "validate": validation,
 }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from conformance.generate import HERE, Family, document, refusal
+from conformance.generate import HERE, Family, document, hexed_model, refusal
 from refquant.model import tensor
 from refquant.model.file import weights_within
 from refquant.schema.coreml import Model
@@ -54,11 +54,6 @@ SELECTORS: list[tuple[str, str, dict[str, Any]]] = [
 MORE_RULES = {"branch": "LAY-4", "loop": "LAY-4", "custom": "LAY-5"}
 
 
-def hexed(model: Model) -> str:
-    """Write a model with sorted maps."""
-    return model.SerializeToString(deterministic=True).hex()
-
-
 def by_peer(
     family: Family, peer: Peer, model: Model, title: str, rules: str, flags: str, **settings: Any
 ) -> None:
@@ -77,9 +72,9 @@ def by_peer(
             # The peer leaves the message behind, without content: DEP-24.
             if not params.quantization.ByteSize():
                 params.ClearField("quantization")
-    given = {"model": hexed(model), "settings": settings}
+    given = {"model": hexed_model(model), "settings": settings}
     source = f"coremltools {peer.version}"
-    family.add("model.quantize", title, rules, given, {"model": hexed(made)}, flags, source=source)
+    family.add("model.quantize", title, rules, given, {"model": hexed_model(made)}, flags, source=source)
 
 
 def apart(
@@ -113,9 +108,9 @@ def apart(
         assert not isinstance(made, str), (title, layer.name, made)
         expected.neuralNetwork.layers[index].CopyFrom(made.neuralNetwork.layers[0])
         expected.specificationVersion = made.specificationVersion
-    asked = {"model": given.hex() or hexed(model), "settings": settings}
+    asked = {"model": given.hex() or hexed_model(model), "settings": settings}
     source = f"coremltools {peer.version}, layer by layer"
-    family.add("model.quantize", title, rules, asked, {"model": hexed(expected)}, flags, source=source)
+    family.add("model.quantize", title, rules, asked, {"model": hexed_model(expected)}, flags, source=source)
 
 
 def departures(family: Family, peer: Peer) -> None:
@@ -199,10 +194,10 @@ def departures(family: Family, peer: Peer) -> None:
         row.neuralNetwork.layers[0].innerProduct.weights.CopyFrom(params)
         made = peer.quantize(row, nbits=nbits)
         assert isinstance(made, Model)
-        asked = {"model": hexed(model), "settings": {"nbits": nbits, "mode": "linear"}}
+        asked = {"model": hexed_model(model), "settings": {"nbits": nbits, "mode": "linear"}}
         params.CopyFrom(made.neuralNetwork.layers[0].innerProduct.weights)
         model.specificationVersion = made.specificationVersion
-        expected = {"model": hexed(model)}
+        expected = {"model": hexed_model(model)}
         source = f"coremltools {peer.version}, as a matrix of one row"
         family.add(
             "model.quantize", "grouped deconvolution", "LIN-7 LAY-3", asked, expected, "layer", source=source
@@ -221,13 +216,13 @@ def departures(family: Family, peer: Peer) -> None:
         ("no exact mapping of arrays", inexact),
         ("a product of two inputs", no_weights),
     ):
-        same = {"model": hexed(model), "settings": {"mode": "int8"}}
+        same = {"model": hexed_model(model), "settings": {"mode": "int8"}}
         family.add(
             "model.quantize",
             f"no dynamic int8 for {title}",
             "INT8-3",
             same,
-            {"model": hexed(model)},
+            {"model": hexed_model(model)},
             "layer",
             source="the rule: the layer stays as it is",
         )
@@ -373,7 +368,7 @@ def invalid(family: Family) -> None:
     """One fault a case."""
 
     def add(title: str, rule: str, model: Model, index: int | None = None, **settings: Any) -> None:
-        given = {"model": hexed(model), "settings": {"nbits": 8, "mode": "linear", **settings}}
+        given = {"model": hexed_model(model), "settings": {"nbits": 8, "mode": "linear", **settings}}
         family.add("model.quantize", title, rule, given, refusal(rule, index), "invalid")
 
     def single(values: list[float]) -> Model:

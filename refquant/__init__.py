@@ -16,6 +16,7 @@ _PUBLIC = {
         "CodeError",
         "FileError",
         "HalfRangeError",
+        "InternalError",
         "LutFunctionError",
         "ModelKindError",
         "NonFiniteError",
@@ -32,6 +33,7 @@ _PUBLIC = {
         "MatrixMultiplyLayerSelector",
         "QuantizedLayerSelector",
     ),
+    "refquant.model.validate": ("Fault", "validate_model"),
     "refquant.quantize": (
         "Progress",
         "activate_int8_int8_matrix_multiplications",

@@ -5,6 +5,7 @@ from refquant.errors import (
     CodeError,
     FileError,
     HalfRangeError,
+    InternalError,
     LutFunctionError,
     ModelKindError,
     NonFiniteError,
@@ -21,6 +22,7 @@ from refquant.model.selectors import (
     MatrixMultiplyLayerSelector,
     QuantizedLayerSelector,
 )
+from refquant.model.validate import Fault, validate_model
 from refquant.quantize import (
     Progress,
     activate_int8_int8_matrix_multiplications,
@@ -42,8 +44,10 @@ __all__ = [
     "ArgumentError",
     "CodeError",
     "Comparison",
+    "Fault",
     "FileError",
     "HalfRangeError",
+    "InternalError",
     "LutFunctionError",
     "MLModel",
     "MatrixMultiplyLayerSelector",
@@ -65,4 +69,5 @@ __all__ = [
     "dequantize_weights",
     "inspect_weights",
     "quantize_weights",
+    "validate_model",
 ]

@@ -68,7 +68,7 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     """A command: what runs, a line in the list of commands, its options and what its help ends with."""
 
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]
     help: str
     options: tuple[Option, ...]
     epilog: str = ""
@@ -207,6 +207,15 @@ COMMANDS = {
         ),
         "The signal-to-noise ratio (SNR) is 10 log10(sum w^2 / sum (w - w')^2), inf where\n"
         "nothing differs. Layers that fusion worked into others are in one model only.",
+    ),
+    "validate": Command(
+        commands.validate,
+        "look for faults in the weights of models",
+        (
+            _option("inputs", metavar="FILE", nargs="+", help="models: files or packages, or - for stdin"),
+            _flag("--json", "print JSON instead of text"),
+        ),
+        "A fault is named by the rule that it breaks: spec/13-file.md lists them all.",
     ),
     "demo": Command(
         commands.demo,

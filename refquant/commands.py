@@ -18,6 +18,7 @@ from typing import Any, Callable
 import refquant
 from refquant.demo import results
 from refquant.model.file import MLModel, load, save
+from refquant.model.validate import validation
 from refquant.model.walk import all_layers, networks
 from refquant.quantize import ProgressCallback
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
@@ -158,6 +159,37 @@ def _comparison_data(comparison: Comparison) -> dict[str, Any]:
     return {**comparison._asdict(), "tensors": tensors}
 
 
+def validate(options: argparse.Namespace) -> int:
+    """Look for faults in the weights of models. The exit code is 1 where there is one."""
+    if options.inputs.count(STREAM) > 1:
+        raise refquant.ArgumentError("only one of the models can come from stdin")
+    results = [_validated(name, quiet=options.json) for name in options.inputs]
+    good = sum(result["valid"] for result in results)
+    if options.json:
+        write_line(json.dumps({"files": results}, indent=2))
+    elif len(results) > 1:
+        write_line(f"\n{len(results)} files: {good} valid, {len(results) - good} not")
+    return 0 if good == len(results) else 1
+
+
+def _validated(name: str, quiet: bool) -> dict[str, Any]:
+    """Validate one file and, unless quiet, show what came of it; one that cannot be read has an error."""
+    result = {"file": name, "valid": False, "tensors": 0, "weights": 0, "faults": [], "error": None}
+    try:
+        faults, tensors, weights = validation(_source(name))
+    except refquant.RefquantError as error:
+        if not quiet:
+            say(f"error: {error if name in str(error) else f'{name}: {error}'}")
+        return {**result, "error": str(error)}
+    if not quiet:
+        what = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" if faults else "valid"
+        write_line(plain(f"{name}: {what}, {tensors} tensors, {weights:,} weights"))
+        for fault in faults:
+            write_line(plain(f"  {fault}"))
+    found = [fault._asdict() for fault in faults]
+    return {**result, "valid": not faults, "tensors": tensors, "weights": weights, "faults": found}
+
+
 def demo(options: argparse.Namespace) -> None:
     """Quantize the embedded sample, a classifier of handwritten digits, in every mode."""
     rows: list[list[str]] = []
@@ -236,12 +268,17 @@ def _lut_function(options: argparse.Namespace) -> Any:
 
 
 def _read(name: str) -> MLModel:
+    return MLModel(_source(name))
+
+
+def _source(name: str) -> str | bytes:
+    """Give what a model is read from: the path, or the bytes of standard input."""
     if name != STREAM:
-        return MLModel(name)
+        return name
     if sys.stdin is None:
         raise refquant.FileError("stdin is closed")
     try:
         data = sys.stdin.buffer.read()
     except OSError as error:
         raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
-    return MLModel(data)
+    return data

@@ -110,5 +110,9 @@ class LutFunctionError(RefquantError):
     """A custom lookup-table function raised an exception or returned something unusable."""
 
 
+class InternalError(RefquantError):
+    """What refquant was about to write breaks a rule that its input kept: a fault of refquant itself."""
+
+
 class RefquantWarning(UserWarning):
     """Something was done that the caller may not expect; the result is valid all the same."""

@@ -15,8 +15,7 @@ from refquant.errors import (
     UpdatableError,
     place,
 )
-from refquant.model import tensor
-from refquant.model.file import opened
+from refquant.model import layer_checks, tensor
 from refquant.model.fusion import Names
 from refquant.model.fusion import fuse as fuse_network
 from refquant.model.layers import Site, sites
@@ -26,6 +25,7 @@ from refquant.model.selectors import (
     QuantizedLayerSelector,
 )
 from refquant.model.tensor import ENCODERS, LutFunction, Request
+from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION, guarded
 from refquant.model.walk import (
     OwnedNetwork,
     Selector,
@@ -46,16 +46,6 @@ NBITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 
 #: What `half_overflow` can be: refuse the model, or keep the layer in float32. Rule: HALF-2, HALF-3.
 HALF_OVERFLOW = ("error", "keep")
-
-#: Value of `arrayInputShapeMapping` by which an array input keeps its rank. Source: the format.
-EXACT_ARRAY_MAPPING = 1
-
-#: Least specificationVersion of a model with tensors in half precision. Rule: FILE-1.
-HALF_VERSION = 2
-#: Least specificationVersion of a model with quantized tensors. Rule: FILE-1.
-QUANTIZED_VERSION = 3
-#: Least specificationVersion of a model with dynamic int8 layers. Rule: FILE-1.
-INT8_VERSION = 5
 
 
 class Progress(NamedTuple):
@@ -101,11 +91,12 @@ def quantize_weights(
         progress: called with a `Progress` after each layer.
 
     Returns the kind of thing that was passed (an `MLModel` for a path or a file). Tensors without float32
-    weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values.
+    weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values,
+    and of faults in what stays as it is.
 
     Raises ArgumentError, FileError, ModelKindError, UpdatableError, ShapeError, TensorError,
     NonFiniteError (NaN or infinity), HalfRangeError or LutFunctionError, with layer, tensor and index where
-    there is one. Rule: FILE-1 to FILE-5, and those of each mode.
+    there is one. Rule: FILE-1 to FILE-5, FILE-9, and those of each mode.
     """
     mode = _checked_mode(quantization_mode)
     if sample_data is not None:
@@ -118,7 +109,7 @@ def quantize_weights(
     if half_overflow not in HALF_OVERFLOW:
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
     selector = _checked_selector(selector or QuantizedLayerSelector())
-    model, give_back = opened(full_precision_model)
+    model, give_back = guarded(full_precision_model)
     steps: list[Step] = []
     for owned in networks(model):
         if halving and owned.model.isUpdatable:
@@ -144,7 +135,7 @@ def dequantize_weights(
     where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
     """
     selector = _checked_selector(selector or QuantizedLayerSelector())
-    own, give_back = opened(model)
+    own, give_back = guarded(model)
     steps: list[Step] = []
     for owned in networks(own):
         _raise_version(owned.model, QUANTIZED_VERSION)
@@ -160,12 +151,13 @@ def activate_int8_int8_matrix_multiplications(spec: Any, selector: Selector | No
     Takes innerProduct and batchedMatmul layers that the selector accepts (None: all), dequantizing them
     first. `spec` is anything that `quantize_weights` takes; the result is of the same kind, and the
     argument is not changed. A layer that the format refuses in this form is left alone with a warning: one
-    with a bias, one without weights of its own, any in a network whose array inputs lack the exact mapping.
+    with a bias, with two inputs or without weights of its own, one that learns, any in a network whose array
+    inputs lack the exact mapping.
 
     Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
     """
     selector = _checked_selector(selector or MatrixMultiplyLayerSelector())
-    model, give_back = opened(spec)
+    model, give_back = guarded(spec)
     for owned in networks(model):
         for layer in selected_layers(owned.network, selector):
             if layer.WhichOneof("layer") in MATRIX_MULTIPLIES and _activate_int8(layer, owned):
@@ -242,7 +234,7 @@ def _quantize(step: Step, request: Request) -> None:
 
 def _dequantize(step: Step) -> None:
     for site in step.sites:
-        if tensor.form(site.params) == "int8":
+        if tensor.form(site.params) == "int8" and hasattr(site.parameters, "int8DynamicQuantize"):
             site.parameters.int8DynamicQuantize = False
         tensor.store_float32(site.params, tensor.decode(site))
 
@@ -276,14 +268,11 @@ def _activate_int8(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> bool:
 
 def _why_not_int8(site: Site, owned: OwnedNetwork) -> str | None:
     """Why the format refuses a layer in dynamic int8; None: it does not. Rule: INT8-3."""
-    arrays = any(feature.type.HasField("multiArrayType") for feature in owned.model.description.input)
-    reasons = {
-        "it has a bias": site.parameters.hasBias,
-        "it has no weights of its own": tensor.located_form(site) == "empty",
-        "the network's array inputs do not have the exact mapping": arrays
-        and owned.network.arrayInputShapeMapping != EXACT_ARRAY_MAPPING,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    if tensor.located_form(site) == "empty":
+        return "it has no weights of its own"
+    if owned.model.isUpdatable and site.layer.isUpdatable:
+        return "it is updatable"
+    return next(iter(layer_checks.hindrances(site.layer, owned)), None)
 
 
 def _checked_mode(mode: object) -> str:

@@ -183,6 +183,82 @@ class TestQuantize:
         assert load(out).neuralNetwork.layers[0].innerProduct.int8DynamicQuantize
 
 
+class TestValidate:
+    """Exit code 0 and a line where nothing is wrong; else 1, and a line for each fault."""
+
+    @pytest.fixture
+    def faulty(self, tmp_path: Path) -> str:
+        path = tmp_path / "faulty.mlmodel"
+        model = inner_product([1.0, math.nan], [1.0, 2.0, 3.0], name="a\nb")
+        model.neuralNetwork.layers[0].innerProduct.inputChannels = 2
+        save(model, path)
+        return str(path)
+
+    def test_good(self, run: Any, model: str) -> None:
+        assert run("validate", model) == (0, f"{model}: valid, 2 tensors, 6 weights\n", "")
+
+    def test_faults(self, run: Any, faulty: str) -> None:
+        assert run("validate", faulty) == (
+            1,
+            f"{faulty}: 2 faults, 2 tensors, 5 weights\n"
+            "  layer 'a\\nb' (innerProduct), tensor weights: 2 values do not fill shape 3 x 2 (6) (TEN-6)\n"
+            "  layer 'a\\nb' (innerProduct), tensor weights[1]: weight is nan, not a finite number "
+            "(TEN-10)\n",
+            "",
+        )
+
+    def test_many_files(self, run: Any, model: str, faulty: str, tmp_path: Path) -> None:
+        program = tmp_path / "program.mlmodel"
+        save(described("mlProgram"), program)
+        code, output, errors = run("validate", model, faulty, str(program), str(tmp_path / "none"), model)
+        assert code == 1
+        assert [line.split(":")[0] for line in output.splitlines() if line.startswith("/")] == [
+            model,
+            faulty,
+            model,
+        ]
+        assert output.endswith("\n\n5 files: 2 valid, 3 not\n")
+        first, second = errors.splitlines()
+        assert first.startswith(f"refquant: error: {program}: the model is of type mlProgram")
+        assert second == f"refquant: error: cannot read {tmp_path / 'none'}: No such file or directory"
+
+    def test_json(self, run: Any, model: str, faulty: str, tmp_path: Path) -> None:
+        code, output, errors = run("validate", "--json", model, faulty, str(tmp_path / "none"))
+        assert (code, errors) == (1, "")
+        good, bad, none = json.loads(output)["files"]
+        assert good == {"file": model, "valid": True, "tensors": 2, "weights": 6, "faults": [], "error": None}
+        assert (bad["valid"], bad["tensors"], bad["weights"], bad["error"]) == (False, 2, 5, None)
+        assert bad["faults"][1] == {
+            "rule": "TEN-10",
+            "layer": "a\nb",
+            "layer_type": "innerProduct",
+            "tensor": "weights",
+            "index": 1,
+            "message": "weight is nan, not a finite number",
+        }
+        assert (none["valid"], none["faults"]) == (False, [])
+        assert "No such file" in none["error"]
+
+    def test_stdin(self, model: str) -> None:
+        done = shell("validate", "-", input=Path(model).read_bytes())
+        assert (done.returncode, done.stdout) == (0, b"-: valid, 2 tensors, 6 weights\n")
+        assert shell("validate", "-", "-", input=b"").returncode == 2
+        done = shell("validate", "-", input=b"")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr == b"refquant: error: -: not a Core ML model: it is empty\n"
+
+    def test_quantize_warns_of_what_it_leaves(self, run: Any, tmp_path: Path, out: str) -> None:
+        model = network(lambda net: [net.inner_product(), net.relu()].clear())
+        model.neuralNetwork.layers[1].convolution3d.SetInParent()
+        path = str(tmp_path / "odd.mlmodel")
+        save(model, path)
+        code, _, errors = run("quantize", path, out, "--nbits", "8", "--quiet")
+        assert code == 0
+        assert errors.startswith(
+            "refquant: warning: layer 'layer_1' (convolution3d), tensor weights: it is empty"
+        )
+
+
 class TestBadUsage:
     """Exit code 2, one line, and nothing written."""
 

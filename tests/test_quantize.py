@@ -657,6 +657,15 @@ class TestDequantization:
         only_layer(model).innerProduct.weights.ClearField("quantization")
         assert tensor.form(only_layer(model).innerProduct.weights) == "empty"
 
+    def test_signed_codes_where_none_should_be(self) -> None:
+        """DEQ-3: A tensor quantized dynamically (int8) MUST be read as signed codes with its one scale."""
+        model = network(lambda net: void(net.bias((3,))))
+        params = only_layer(model).bias.bias
+        params.Clear()
+        params.int8RawValue = bytes([1, 255, 0])
+        params.quantization.linearQuantization.scale.append(0.5)
+        assert weights_of(only_layer(refquant.dequantize_weights(model)).bias.bias) == [0.5, -0.5, 0.0]
+
     def test_idempotent(self) -> None:
         for name, model in all_networks(4).items():
             for nbits, mode in ((8, "linear"), (3, "kmeans"), (16, "linear")):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -31,10 +33,12 @@ def judge(case: Case, reply: dict[str, Any]) -> str | None:
     operation = OPERATIONS[case["operation"]]
     for field, default in operation.compare.items():
         got = result.get(field)
-        if not isinstance(got, str):
-            return f"{field}: gave {got!r}, which is no hexadecimal string"
+        if operation.outputs[field].digits:
+            if not isinstance(got, str):
+                return f"{field}: gave {got!r}, which is no hexadecimal string"
+            got = got.lower()
         how = case.get("compare", {}).get(field, default)
-        wrong = COMPARISONS[how](case, field, got.lower(), result)
+        wrong = COMPARISONS[how](case, field, got, result)
         if wrong:
             return wrong
     return None
@@ -115,6 +119,35 @@ def _model(case: Case, field: str, got: str, result: Result) -> str | None:
     return difference(bytes.fromhex(case["expected"][field]), bytes.fromhex(got))
 
 
+def _faults(case: Case, field: str, got: Any, result: Result) -> str | None:
+    """Report the same faults, in any order; an index may be left out. Rule: FILE-8."""
+    if not isinstance(got, list) or not all(isinstance(fault, dict) for fault in got):
+        return f"{field}: gave {got!r}, which is no list of faults"
+    due, reported = case["expected"][field], Counter(map(_named, got))
+    for fault, count in Counter(map(_named, due)).items():
+        if reported[fault] < count:
+            return f"{field}: did not report {_called(fault)}"
+        if reported[fault] > count:
+            return f"{field}: reported {_called(fault)} {reported[fault]} times instead of {count}"
+        del reported[fault]
+    if reported:
+        return f"{field}: reported {_called(next(iter(reported)))}, which is not there"
+    for fault in due:
+        indices = [other.get("index") for other in got if _named(other) == _named(fault)]
+        if fault["index"] is not None and not {None, fault["index"]} & set(indices):
+            return f"{field}: {_called(_named(fault))} is at index {fault['index']}, not {indices[0]}"
+    return None
+
+
+def _named(fault: dict[str, Any]) -> tuple[str, ...]:
+    """Give the fields by which a fault is known, as text: a testee may have put anything there."""
+    return tuple(json.dumps(fault.get(key)) for key in ("rule", "layer", "tensor"))
+
+
+def _called(fault: tuple[str, ...]) -> str:
+    return "{} in layer {}, tensor {}".format(*fault)
+
+
 def _numbers(text: Any) -> list[Fraction]:
     values = floats_from_hex(text) if isinstance(text, str) and len(text) % 8 == 0 else []
     return [Fraction(value) for value in values if math.isfinite(value)]
@@ -142,10 +175,11 @@ def _shown(field: str, digits: str) -> str:
 
 
 #: Name -> how a field is compared: (case, field, what was given, the whole result) -> what is wrong.
-COMPARISONS: dict[str, Callable[[Case, str, str, Result], str | None]] = {
+COMPARISONS: dict[str, Callable[[Case, str, Any, Result], str | None]] = {
     "exact": _exact,
     "number": _number,
     "nearest": _nearest,
     "clustering": _clustering,
     "model": _model,
+    "faults": _faults,
 }

@@ -51,6 +51,12 @@ def quantize(data: bytes, settings: dict[str, Any]) -> bytes:
     return result
 
 
+def faults(data: bytes) -> list[dict[str, Any]]:
+    """Run the operation `model.validate`. Rule: FILE-8."""
+    found = refquant.validate_model(data)
+    return [{"rule": f.rule, "layer": f.layer, "tensor": f.tensor, "index": f.index} for f in found]
+
+
 #: Selector in a case's settings -> the class that it stands for.
 SELECTORS: dict[str, Callable[..., refquant.QuantizedLayerSelector]] = {
     "base": Base,

@@ -142,4 +142,11 @@ OPERATIONS: dict[str, Operation] = {
         {"model": "model"},
         "quantize the networks of a whole model",
     ),
+    "model.validate": Operation(
+        "13-file",
+        {"model": BYTES},
+        {"faults": OBJECT},
+        {"faults": "faults"},
+        "list the faults of a model's weights",
+    ),
 }

@@ -56,6 +56,7 @@ ANSWERS: dict[str, Callable[[Fields], Fields]] = {
     "int8.encode": _int8_encode,
     "int8.decode": lambda f: {"weights": int8.decode(f["codes"], f["scales"][0])},
     "model.quantize": lambda f: {"model": models.quantize(f["model"], f["settings"])},
+    "model.validate": lambda f: {"faults": models.faults(f["model"])},
 }
 
 

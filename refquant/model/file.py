@@ -58,24 +58,24 @@ def load(source: Source) -> Model:
     return opened(source)[0]
 
 
-def opened(source: Any) -> tuple[Model, Callable[[Model], Any]]:
+def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Model], Any]]:
     """Read any source into a message of its own, and give the way back to the kind that was passed.
 
     A path or a binary file goes back as an `MLModel`, bytes as bytes, a message as a message of its class,
-    and any object with `get_spec()` as an object of its class.
+    and any object with `get_spec()` as an object of its class. `lenient`: see `parse`.
     """
     if isinstance(source, MLModel):
         return source.get_spec(), MLModel
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(Path(source)), MLModel
+        return _read_path(Path(source), lenient), MLModel
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return parse(bytes(source)), lambda model: model.SerializeToString()
+        return parse(bytes(source), lenient=lenient), lambda model: model.SerializeToString()
     if isinstance(source, Message):
-        return _read_message(source), lambda model: _foreign(type(source), model)
+        return _read_message(source, lenient), lambda model: _foreign(type(source), model)
     if callable(getattr(source, "get_spec", None)):
-        return _open_object(source)
+        return _open_object(source, lenient)
     if callable(getattr(source, "read", None)):
-        return _read_file(source), MLModel
+        return _read_file(source, lenient), MLModel
     raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
 
 
@@ -94,14 +94,16 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     disk.write(path, data, overwrite=overwrite)
 
 
-def parse(data: bytes) -> Model:
+def parse(data: bytes, *, lenient: bool = False) -> Model:
     """Read the bytes of a model into a message, however its floats are encoded.
 
     Raises FileError for bytes that are empty, cut short or no Core ML model, and TensorError for a tensor
-    whose floats do not come in whole words. Rule: TEN-2, TEN-3.
+    whose floats do not come in whole words; `lenient` lets those pass where they can be told apart all the
+    same, for somebody who looks for faults. Rule: TEN-2, TEN-3.
     """
     model = _parsed(data)
-    _check_runs(model)
+    if not lenient:
+        _check_runs(model)
     return model
 
 
@@ -147,12 +149,17 @@ def _ways(kind: Descriptor) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     ways: dict[str, tuple[str, ...]] = {}
     for field in sorted(kind.fields, key=lambda field: field.number):
-        if field.message_type is not None and field.message_type.full_name in _holders_of_weights():
+        if may_hold_weights(field):
             oneof = field.containing_oneof.name if field.containing_oneof else ""
             key = oneof or field.name
             ways[key] = (*ways.get(key, ()), field.name)
     groups = {oneof.name for oneof in kind.oneofs}
     return tuple((key if key in groups else "", names) for key, names in ways.items())
+
+
+def may_hold_weights(field: Any) -> bool:
+    """Tell from a field's descriptor whether there can be a weight tensor somewhere within it."""
+    return field.message_type is not None and field.message_type.full_name in _holders_of_weights()
 
 
 @cache
@@ -202,15 +209,16 @@ def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorErro
     return error
 
 
-def _read_message(message: Message) -> Model:
+def _read_message(message: Message, lenient: bool) -> Model:
     """Copy a message of any definition of the format, with all its floats where they are looked for.
 
     Raises TensorError where packed and unpacked floats meet in one tensor: a message, other than the bytes
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(message.SerializeToString())
-    _check_runs(message)
+        return parse(message.SerializeToString(), lenient=lenient)
+    if not lenient:
+        _check_runs(message)
     if not _has_unpacked_floats(message):
         return _copy(message)
     for path, params in weights_within(message):
@@ -231,32 +239,33 @@ def _foreign(kind: Any, model: Model) -> Any:
     return model if kind is Model else kind.FromString(model.SerializeToString())
 
 
-def _open_object(source: Any) -> tuple[Model, Callable[[Model], Any]]:
+def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], Any]]:
     """Read an object like coremltools' MLModel, and give the way back to one with the same compute unit."""
     spec = source.get_spec()
     if not isinstance(spec, Message):
         raise ArgumentError(f"{type(source).__name__}.get_spec() gave {type(spec).__name__}, not a message")
     settings = {"compute_units": source.compute_unit} if hasattr(source, "compute_unit") else {}
     kind, message = type(source), type(spec)
-    return _read_message(spec), lambda model: kind(_foreign(message, model), **settings)
+    return _read_message(spec, lenient), lambda model: kind(_foreign(message, model), **settings)
 
 
-def _read_file(file: IO[bytes]) -> Model:
+def _read_file(file: IO[bytes], lenient: bool) -> Model:
     try:
         data = file.read()
     except OSError as error:
         raise FileError(f"cannot read the file: {error.strerror or error}") from error
     if not isinstance(data, bytes):
         raise ArgumentError("the file is open as text; a model is read from a binary file")
-    return parse(data)
+    return parse(data, lenient=lenient)
 
 
-def _read_path(path: Path) -> Model:
+def _read_path(path: Path, lenient: bool) -> Model:
     data = disk.read(path)
     try:
         model = _parsed(data)
     except FileError as error:
         raise FileError(f"{path} is {error}") from None
     del data  # what follows looks at copies of floats: one copy less is held
-    _check_runs(model)
+    if not lenient:
+        _check_runs(model)
     return model

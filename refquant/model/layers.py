@@ -7,13 +7,16 @@ in order to find its weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
 from refquant.codec.channels import Channels
 from refquant.errors import RefquantError, ShapeError
 from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
+
+#: Most dimensions of an array. Source: the format.
+MOST_DIMENSIONS = 5
 
 #: A message of a layer's parameters. Its type differs from row to row, so the table reads fields by name.
 Parameters = Any
@@ -34,6 +37,12 @@ class Layout(NamedTuple):
     def size(self) -> int:
         """Number of weights that fill the shape."""
         return math.prod(self.shape)
+
+    @property
+    def scales(self) -> int:
+        """Number of scales that linear codes may come with in place of one. Rule: LAY-7."""
+        axis = self.axis if self.axis is not None else self.read_axis
+        return 1 if axis is None else self.shape[axis] * self.groups
 
     def channels(self, axis: int | None) -> Channels:
         """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
@@ -80,15 +89,15 @@ class Site(NamedTuple):
             raise error.located(**self.where) from None
 
 
-def sites(layer: NeuralNetworkLayer) -> Iterator[Site]:
-    """Give the tensors of one layer that quantization covers, in the order of the table.
+def sites(layer: NeuralNetworkLayer, table: Mapping[str, tuple[Row, ...]] | None = None) -> Iterator[Site]:
+    """Give the tensors of one layer that quantization covers, in the order of the table, or of another table.
 
     A tensor whose flag is off is left out; one without values is not. Layers that have no rows, such as
     custom layers, give nothing. Rule: LAY-1, LAY-2, LAY-5.
     """
     layer_type = layer.WhichOneof("layer") or ""
     parameters = getattr(layer, layer_type, None)
-    for row in LAYERS.get(layer_type, ()):
+    for row in (LAYERS if table is None else table).get(layer_type, ()):
         if row.flag is None or attrgetter(row.flag)(parameters):
             for prefix, holder in _holders(parameters):
                 params = getattr(holder, row.tensor)
@@ -122,10 +131,15 @@ def _matrix(outputs: str, inputs: str) -> Callable[[Parameters], Layout]:
 
 
 def _listed(field: str, read_rank: int = 3) -> Callable[[Parameters], Layout]:
-    """Layout of a constant whose shape is listed; of this rank, it may come with a scale for each row."""
+    """Layout of a constant whose shape is listed; of this rank, it may come with a scale for each row.
+
+    Rule: LAY-6.
+    """
 
     def layout(parameters: Parameters) -> Layout:
         shape = tuple(getattr(parameters, field))
+        if len(shape) > MOST_DIMENSIONS:
+            raise ShapeError(f"a shape of {len(shape)} dimensions, more than an array can have", rule="LAY-6")
         return Layout(shape, read_axis=0 if len(shape) == read_rank else None)
 
     return layout
@@ -143,6 +157,15 @@ def _kernel(convolution: Parameters) -> Layout:
         raise ShapeError(f"{groups} groups do not divide {inputs} and {outputs} channels", rule="LAY-3")
     shape = (inputs, outputs // groups, *size)
     return Layout(shape, axis=1) if groups == 1 else Layout(shape, read_axis=1, groups=groups)
+
+
+def _kernel_3d(convolution: Parameters) -> Layout:
+    """Layout of a convolution3d's weights. Rule: LAY-9."""
+    c, groups = convolution, max(1, convolution.nGroups)
+    size = (c.kernelDepth, c.kernelHeight, c.kernelWidth)
+    if c.isDeconvolution:
+        return Layout((c.inputChannels, c.outputChannels // groups, *size))
+    return Layout((c.outputChannels, c.inputChannels // groups, *size))
 
 
 def _rows(tensors: str, layout: Callable[[Parameters], Layout], flag: str | None = None) -> tuple[Row, ...]:
@@ -200,6 +223,12 @@ LAYERS: dict[str, tuple[Row, ...]] = {
     ),
     "uniDirectionalLSTM": _LSTM,
     "biDirectionalLSTM": _LSTM,
+}
+
+#: Layer type -> weight tensors that quantization leaves alone, of layers that must have floats. Rule: LAY-9.
+FLOAT_LAYERS: dict[str, tuple[Row, ...]] = {
+    "convolution3d": (Row("weights", _kernel_3d), Row("bias", _vector("outputChannels"), "hasBias")),
+    "layerNormalization": _rows("gamma beta", _listed("normalizedShape", read_rank=-1)),
 }
 
 #: Layer type -> the fields of its inner networks. Rule: LAY-4.

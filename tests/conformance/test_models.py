@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
 from refquant.conformance import models
+from refquant.conformance.judge import judge
 from refquant.schema.coreml import Model, WeightParams
 from tests.networks import Net, network, void
 
@@ -117,3 +118,37 @@ def test_a_selector_that_reads(limit: float, taken: bool) -> None:
     selector = {"name": "reading", "arguments": {"first_weight_above": limit}}
     made = Model.FromString(models.quantize(matrix().SerializeToString(), {**LINEAR, "selector": selector}))
     assert bool(weights(made).rawValue) is taken
+
+
+RIGHT: list[dict[str, Any]] = [
+    {"rule": "TEN-10", "layer": "fc", "tensor": "weights", "index": 3},
+    {"rule": "LAY-8", "layer": "b", "tensor": None, "index": None},
+    {"rule": "LAY-8", "layer": "b", "tensor": None, "index": None},
+]
+NAMED = [{key: fault[key] for key in ("rule", "layer", "tensor")} for fault in RIGHT]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (RIGHT, None),
+        (RIGHT[::-1], None),
+        (NAMED, None),
+        (RIGHT[:1], 'did not report "LAY-8" in layer "b", tensor null'),
+        (RIGHT[:2], 'did not report "LAY-8" in layer "b", tensor null'),
+        ([*RIGHT, RIGHT[1]], 'reported "LAY-8" in layer "b", tensor null 3 times instead of 2'),
+        (
+            [*RIGHT, {**RIGHT[1], "layer": "null"}],
+            'reported "LAY-8" in layer "null", tensor null, which is not',
+        ),
+        ([{**RIGHT[0], "rule": "TEN-7"}, *RIGHT[1:]], 'did not report "TEN-10"'),
+        ([{**RIGHT[0], "index": 4}, *RIGHT[1:]], "is at index 3, not 4"),
+        (["TEN-10"], "is no list of faults"),
+        (None, "is no list of faults"),
+        ("00", "is no list of faults"),
+    ],
+)
+def test_faults(given: object, message: str | None) -> None:
+    case = {"operation": "model.validate", "expected": {"faults": RIGHT}, "input": {}}
+    wrong = judge(case, {"result": {"faults": given}})
+    assert wrong is None if message is None else message in (wrong or "")

@@ -327,6 +327,31 @@ def test_zeros(coremltools_9: Peer) -> None:
     assert not isinstance(theirs, str)
 
 
+@pytest.mark.parametrize(
+    ("row", "make", "settings", "rules"),
+    [
+        (
+            "DEP-10",
+            lambda: chain(lambda net: net.convolution(6, 4, groups=2, bias=False, deconvolution=True)),
+            {"nbits": 8},
+            {"DEQ-4"},
+        ),
+        ("DEP-17", half_producer, {"nbits": 8}, {"TEN-1"}),
+        ("DEP-20", updatable, {"nbits": 8}, {"FILE-7"}),
+        ("DEP-21", lambda: chain(lambda net: net.inner_product()), {"int8": True}, {"INT8-6"}),
+    ],
+)
+def test_faults(
+    row: str, make: Callable[[], Model], settings: dict[str, Any], rules: set[str], coremltools_9: Peer
+) -> None:
+    """The validator finds what the format does not allow in what coremltools writes, and nothing in ours."""
+    model = make()
+    theirs = coremltools_9.quantize(model, **settings)
+    assert isinstance(theirs, Model), row
+    assert {fault.rule for fault in refquant.validate_model(theirs)} == rules, row
+    assert refquant.validate_model(mine(model, **settings)) == [], row
+
+
 def test_conformance() -> None:
     """The known failures of coremltools as a testee are departures, and there are no others."""
     known = runner.read_known(TESTEES / "coremltools-9.0.json")

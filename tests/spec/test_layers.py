@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from refquant.model.layers import LAYERS, Layout
+from refquant.model.layers import FLOAT_LAYERS, LAYERS, Layout
 from refquant.spec import trace
 
 CHAPTER = Path(__file__).parents[2] / "spec" / "08-layers.md"
@@ -94,3 +94,14 @@ def test_convolutions() -> None:
     sizes.isDeconvolution = True
     found = layout_of("convolution", "weights", sizes)
     assert (found.shape, str(found.axis)) == (of_names(back[0].replace(" / nGroups", "")), back[1])
+
+
+def test_layers_of_floats() -> None:
+    _, _, rest = CHAPTER.read_text().partition("Layers that quantization leaves alone")
+    rows = re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:, with (\w+))? \| [^|]+ \|$", rest, re.MULTILINE)
+    written: dict[str, list[tuple[str, str | None]]] = {}
+    for layer, tensors, flag in rows[1:]:
+        written.setdefault(layer, []).extend((tensor, flag or None) for tensor in tensors.split(", "))
+    assert written == {
+        layer: [(row.tensor, row.flag) for row in rows] for layer, rows in FLOAT_LAYERS.items()
+    }

@@ -1,0 +1,375 @@
+"""The validator: every fault of the table in chapter 13, by itself and with others, and nothing else.
+
+The models and what is to be said of them are in tests/broken.py, which the vectors are made from too; the
+command `refquant validate` is tested in tests/test_cli.py.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import refquant
+from refquant import Fault, validate_model
+from refquant.codec import packing
+from refquant.model import tensor
+from refquant.model.file import save, weights_within
+from refquant.model.validate import examine, validation
+from refquant.schema.coreml import Model
+from refquant.spec import trace
+from tests import bending, broken
+from tests.bending import CONVOLUTION_3D, FLOATS, HALVES, LINEAR, SIGNED, TABLE, bent, linear, of, parameters
+from tests.broken import BITS, SCALE, Case
+from tests.networks import Net, all_networks, described, pipeline
+from tests.test_quantize import quiet
+
+EVERY = {case.title: case for case in broken.CASES}
+
+
+def found(model: Model) -> list[tuple[Any, ...]]:
+    """List faults, in an order of their own, as tests/broken.py states them."""
+    faults = validate_model(model)
+    return sorted(((f.rule, f.layer, f.tensor, f.index) for f in faults), key=str)
+
+
+def check(case: Case) -> None:
+    assert found(case.model) == sorted(map(tuple, case.faults), key=str)
+
+
+class TestTensors:
+    """TEN-9: A tensor that its layer uses MUST NOT be empty. TEN-10: Every binary32 and binary16 weight in a
+    file MUST be a finite number. PACK-2: `count` codes of `n` bits MUST take exactly `ceil(count * n / 8)`
+    bytes. PACK-3: The bits of the last byte after the last code MUST be zero when written.
+    """
+
+    @pytest.mark.parametrize("case", broken.TENSORS, ids=lambda case: case.title)
+    def test_fault(self, case: Case) -> None:
+        check(case)
+
+
+class TestLayers:
+    """LAY-6: The shape of a bias layer and both shapes of a scale layer MUST have one or three dimensions.
+    LAY-8: A biDirectionalLSTM MUST have the tensors of two directions. LAY-9: The weights and bias of a
+    convolution3d MUST be floats; gamma and beta of a layerNormalization MUST be binary32. LAY-10: Alpha and
+    beta of a parametric softplus MUST be in one form. LAY-11: Each tensor of a custom layer MUST have exactly
+    one of its four fields of values filled. HALF-4: Weights and bias of one layer, and the tensors of one
+    recurrent layer, MUST NOT mix binary16 and binary32. INT8-5: Signed codes MUST be the weights of an
+    innerProduct or batchedMatmul whose `int8DynamicQuantize` is true. INT8-6: A layer whose
+    `int8DynamicQuantize` is true MUST have one input and no bias.
+    """
+
+    @pytest.mark.parametrize("case", broken.LAYER, ids=lambda case: case.title)
+    def test_fault(self, case: Case) -> None:
+        check(case)
+
+
+class TestChannels:
+    """LAY-7: The number of scales of a tensor with linear codes MUST be 1, or what the table of scales
+    says.
+    """
+
+    @pytest.mark.parametrize("case", broken.CHANNELS, ids=lambda case: case.title)
+    def test_scales(self, case: Case) -> None:
+        check(case)
+
+
+class TestModels:
+    """FILE-1: `specificationVersion` MUST be at least 2 where a tensor is in half precision, 3 where one is
+    quantized, 5 where one is quantized dynamically. FILE-7: A tensor that an updatable layer of an updatable
+    model uses MUST NOT have a `quantization` message.
+    """
+
+    @pytest.mark.parametrize("case", broken.MODELS, ids=lambda case: case.title)
+    def test_faults(self, case: Case) -> None:
+        check(case)
+
+    @pytest.mark.parametrize("kind", ["mlProgram", "treeEnsembleClassifier", "pipeline"])
+    def test_no_network(self, kind: str) -> None:
+        with pytest.raises(refquant.ModelKindError):
+            validate_model(described(kind))
+
+
+class TestReport:
+    """FILE-8: A validator MUST report every fault of the table of faults, each by itself, and nothing that a
+    file without faults has.
+    """
+
+    @pytest.mark.parametrize("case", broken.GOOD, ids=lambda case: case.title)
+    def test_nothing_to_report(self, case: Case) -> None:
+        check(case)
+
+    def test_every_rule_of_the_table(self) -> None:
+        chapter = (trace.ROOT / "spec" / "13-file.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| .+ \| ([A-Z0-9]+-\d+(?:, [A-Z0-9]+-\d+)*) \|$", chapter, re.MULTILINE)
+        table = {rule for row in rows for rule in row.split(", ")}
+        assert len(table) == 23
+        assert {fault.rule for case in broken.CASES for fault in case.faults} == table
+
+    @pytest.mark.parametrize(
+        "settings", [(8, "linear"), (3, "linear_lut"), (8, "linear_symmetric"), (16, "linear")]
+    )
+    def test_what_refquant_makes(self, settings: tuple[int, str]) -> None:
+        for name, model in all_networks(1).items():
+            assert validate_model(model) == [], name
+            made = quiet(model, *settings)
+            assert validate_model(made) == [], name
+            assert validate_model(refquant.dequantize_weights(made)) == [], name
+
+    def test_counts(self) -> None:
+        for model, tensors, weights in (
+            (FLOATS, 2, 8),
+            (HALVES, 2, 8),
+            (LINEAR, 2, 8),
+            (TABLE, 2, 8),
+            (SIGNED, 1, 6),
+        ):
+            assert validation(model) == ([], tensors, weights)
+        assert validation(pipeline(SIGNED, bending.TWO_INPUTS, bending.PRELU)) == ([], 2, 9)
+        assert validation(bent(bending.PRELU, {"PReLU.alpha": linear(bytes(3), 2)}))[1:] == (1, 12)
+
+
+class TestSentences:
+    """A fault is data, and a sentence."""
+
+    def test_data(self) -> None:
+        (fault,) = validate_model(bent(LINEAR, {SCALE: [1.0] * 3, broken.BIAS: []}))
+        assert fault == Fault("DEQ-4", "fc", "innerProduct", "weights", None, "3 scales for 2 channels")
+        assert str(fault) == "layer 'fc' (innerProduct), tensor weights: 3 scales for 2 channels (DEQ-4)"
+
+    @pytest.mark.parametrize(
+        ("title", "sentence"),
+        [
+            ("floats and halves", "tensor weights: floatValue and float16Value are filled at once (TEN-1)"),
+            (
+                "whole words in two odd runs",
+                "tensor weights: a run of floatValue has 10 bytes, which is no multiple of 4 (TEN-2)",
+            ),
+            ("numberOfBits 9", "tensor weights: numberOfBits is 9, not 1 to 8 (TEN-5)"),
+            ("a float too few", "tensor weights: 5 values do not fill shape 2 x 3 (6) (TEN-6)"),
+            ("no weights", "tensor weights: it is empty, and its layer needs it (TEN-9)"),
+            (
+                "raw bytes without quantization",
+                "tensor weights: rawValue without a quantization message counts as empty (TEN-9)",
+            ),
+            ("NaN among halves", "tensor weights[2]: weight is nan, not a finite number (TEN-10)"),
+            ("a byte of codes too many", "tensor weights: 6 codes of 3 bits take 3 bytes, not 4 (PACK-2)"),
+            (
+                "a bit behind the last code",
+                "tensor weights: the last 6 bits, behind the last code, are not zero (PACK-3)",
+            ),
+            ("an infinite bias", "tensor weights[0]: bias is -inf, not a finite number (DEQ-4)"),
+            ("a table too short", "tensor weights: its lookup table has 7 entries, not 8 (LUT-1)"),
+            (
+                "signed codes of 7 bits",
+                "tensor weights: beside signed codes: numberOfBits is 7, not 8 (INT8-2)",
+            ),
+            (
+                "a float bias beside halves",
+                "tensor bias: float32, where weights is in half precision (HALF-4)",
+            ),
+            (
+                "dynamic int8 with a bias",
+                "layer 'fc' (innerProduct): int8DynamicQuantize is true, but it has a bias (INT8-6)",
+            ),
+            ("a loadConstantND in none", "tensor data: its shape has 0 dimensions, not 1 to 5 (LAY-6)"),
+            ("a bias in none", "tensor bias: its shape has 0 dimensions, not 1 or 3 (LAY-6)"),
+            (
+                "halves at version 1",
+                "tensor weights: half precision needs specificationVersion 2, and the model's is 1 (FILE-1)",
+            ),
+        ],
+    )
+    def test_sentence(self, title: str, sentence: str) -> None:
+        (fault,) = validate_model(EVERY[title].model)
+        assert str(fault).endswith(sentence)
+
+
+class TestSources:
+    """Whatever a model can be read from can be validated, even where its floats are not whole words."""
+
+    def test_kinds(self, tmp_path: Path) -> None:
+        model = EVERY["no weights"].model
+        path = tmp_path / "model.mlmodel"
+        save(model, path)
+        data = path.read_bytes()
+        for source in (model, path, str(path), data, io.BytesIO(data), refquant.MLModel(path)):
+            assert [fault.rule for fault in validate_model(source)] == ["TEN-9"]
+
+    def test_odd_runs(self, tmp_path: Path) -> None:
+        """TEN-2: ... A reader MUST refuse a run that is not whole words."""
+        model = bent(FLOATS, {"weights.floatBytes": [bytes(9)], "bias": bending.floats(1.0)})
+        path = tmp_path / "model.mlmodel"
+        save(model, path)
+        for source in (model, path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+            assert found(source) == [("TEN-2", "fc", "weights", None), ("TEN-6", "fc", "bias", None)]  # type: ignore[arg-type]
+        with pytest.raises(refquant.TensorError):
+            refquant.quantize_weights(model, 8)
+
+    def test_odd_runs_beside_floats_written_one_by_one(self) -> None:
+        model = bent(FLOATS, {"weights.floatBytes": [bytes(9)], "bias.floatBytes": []})
+        parameters(model).bias.MergeFromString(b"\x0d\0\0\0\0" * 2)
+        assert found(model) == [("TEN-2", "fc", "weights", None)]
+
+    @pytest.mark.parametrize("data", [b"", b"nonsense", FLOATS.SerializeToString()[:-5]])
+    def test_no_model(self, data: bytes) -> None:
+        with pytest.raises(refquant.FileError):
+            validate_model(data)
+
+
+class TestOwnOutput:
+    """FILE-9: A quantizer MUST NOT write a fault into a layer that had none, and MUST warn of every fault
+    that is in what it writes.
+    """
+
+    def model(self) -> Model:
+        """A layer that quantization takes, and one with a fault that it leaves alone."""
+
+        def build(net: Net) -> None:
+            net.inner_product(2, 3, bias=False, name="fc")
+            net.layers.add().CopyFrom(CONVOLUTION_3D.neuralNetwork.layers[0])
+
+        faulty = {"/neuralNetwork.layers.1.convolution3d.bias": linear(bytes(4))}
+        return bent(of(build), {**faulty, "/neuralNetwork.arrayInputShapeMapping": 1})
+
+    @pytest.mark.parametrize(
+        "source", [lambda model: model, lambda model: io.BytesIO(model.SerializeToString())]
+    )
+    def test_a_fault_elsewhere(self, source: Any) -> None:
+        model = self.model()
+        work: list[Callable[[Any], Any]] = [
+            lambda given: refquant.quantize_weights(given, 8),
+            lambda given: refquant.quantize_weights(given, 16),
+            refquant.dequantize_weights,
+            refquant.activate_int8_int8_matrix_multiplications,
+        ]
+        for function in work:
+            with pytest.warns(refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"):
+                made = function(source(model))
+            made = made if isinstance(made, Model) else made.get_spec()
+            assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
+        assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
+
+    def test_a_fault_that_another_hid(self) -> None:
+        model = bent(FLOATS, {"weights.rawValue": b"\1", "int8DynamicQuantize": True, "hasBias": False})
+        model.description.ClearField("input")
+        assert found(model) == [("TEN-1", "fc", "weights", None)]
+        with pytest.warns(refquant.RefquantWarning, match="INT8-5"):
+            refquant.quantize_weights(model, 8)
+
+    def test_faults_that_quantization_mends(self) -> None:
+        mixed = EVERY["a half bias beside floats"].model
+        assert validate_model(refquant.quantize_weights(mixed, 8)) == []
+        assert validate_model(refquant.dequantize_weights(mixed)) == []
+
+    def test_a_fault_of_our_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packing, "pack", lambda codes, nbits: bytes(codes) + b"\0")
+        with pytest.raises(
+            refquant.InternalError, match=r"6 codes of 8 bits take 6 bytes, not 7.*please report"
+        ):
+            refquant.quantize_weights(FLOATS, 8)
+
+    @pytest.mark.parametrize("name", ["updatable", "two inputs"])
+    def test_int8_is_not_activated(self, name: str) -> None:
+        """INT8-3: A layer that the format refuses in this form MUST be skipped with a warning."""
+        no_bias = {"hasBias": False, "/neuralNetwork.layers.1.innerProduct.hasBias": False}
+        model = bent(bending.LEARNING, {**no_bias, "/description.input": []})
+        if name == "two inputs":
+            model = bent(
+                bending.TWO_INPUTS, {"weights": bending.floats(*[1.0] * 6), "/description.input": []}
+            )
+        with pytest.warns(refquant.RefquantWarning, match=name):
+            made = refquant.activate_int8_int8_matrix_multiplications(model)
+        assert not parameters(made).int8DynamicQuantize
+        assert validate_model(made) == []
+
+    def test_numbers_are_not_looked_at(self) -> None:
+        broken_number = EVERY["NaN among floats"].model
+        assert examine(broken_number, numbers=False).faults == []
+
+
+#: What may be put where: tensors of every kind and shape, whole and not.
+PATCHES: list[Any] = [
+    None,
+    bending.floats(),
+    bending.floats(*range(6)),
+    bending.floats(*range(5), float("nan")),
+    bending.halves(*range(6)),
+    bending.halves(*range(2)),
+    linear(bytes(6)),
+    linear(bending.SIX_CODES, 3, [1e38, float("nan")]),
+    linear(b"\xff", 1, [1.0, 2.0], [0.0]),
+    bending.table(bending.SIX_CODES, 3, [0.0] * 8),
+    bending.table(b"\xff" * 3, 4, [0.0] * 3),
+    bending.signed(bytes(6)),
+    bent(LINEAR, {"weights.rawValue": b""}).neuralNetwork.layers[0].innerProduct.weights,
+    bent(LINEAR, {BITS: 2**40}).neuralNetwork.layers[0].innerProduct.weights,
+]
+
+
+@st.composite
+def patched(draw: st.DrawFn) -> Model:
+    """A model of tests/broken.py with other tensors in the place of some, and another frame."""
+    model = bent(EVERY[draw(st.sampled_from(sorted(EVERY)))].model, {})
+    tensors = [params for _, params in weights_within(model)]
+    for params in draw(st.lists(st.sampled_from(tensors), max_size=3)) if tensors else ():
+        patch, merged = draw(st.sampled_from(PATCHES)), draw(st.booleans())
+        if patch is None:
+            params.Clear()
+        elif merged:
+            params.MergeFrom(patch)
+        else:
+            params.CopyFrom(patch)
+    model.specificationVersion = draw(st.integers(0, 5))
+    model.isUpdatable = draw(st.booleans())
+    return model
+
+
+def unless_refused(work: Callable[[], Model]) -> Model | None:
+    """Do something that may be refused, but not for a fault of refquant's own."""
+    try:
+        return work()
+    except refquant.InternalError:
+        raise
+    except refquant.RefquantError:
+        return None
+
+
+class TestAnything:
+    """Whatever a file holds: a list of faults, or a RefquantError; and what has none keeps having none."""
+
+    @given(st.sampled_from(sorted(EVERY)), st.data())
+    @settings(max_examples=150)
+    def test_bytes(self, title: str, data: st.DataObject) -> None:
+        whole = bytearray(EVERY[title].model.SerializeToString())
+        for _ in range(data.draw(st.integers(1, 4))):
+            position = data.draw(st.integers(0, len(whole) - 1))
+            size = data.draw(st.sampled_from([0, 1, 1, 2, 9]))
+            whole[position : position + size] = data.draw(st.binary(max_size=3))
+        try:
+            faults = validate_model(bytes(whole))
+        except refquant.RefquantError:
+            return
+        assert all(fault.rule and str(fault) for fault in faults)
+
+    @given(patched())
+    @settings(max_examples=150)
+    def test_fields(self, model: Model) -> None:
+        faults = validate_model(model)
+        assert all(str(fault) for fault in faults)
+        ways: list[Callable[[], Model]] = [
+            lambda: quiet(model, 8),
+            lambda: quiet(model, 4, "linear_lut", fuse=False),
+            lambda: quiet(
+                model, 16, half_overflow="keep", selector=refquant.AdvancedQuantizedLayerSelector(["bias"])
+            ),
+            lambda: quiet(model, 0, "dequantization"),
+        ]
+        for way in ways:
+            made = unless_refused(way)
+            assert made is None or faults or validate_model(made) == []
