@@ -37,25 +37,26 @@ def split(values: T, channels: Channels) -> Iterator[T]:
     row = count // groups * inner
     for group in range(0, len(values), outer * row):
         for start in range(group, group + row, inner):
-            part = values[start : start + inner]
-            for block in range(1, outer):
-                part += values[block * row + start : block * row + start + inner]
-            yield part
+            runs = [values[at : at + inner] for at in range(start, group + outer * row, row)]
+            yield runs[0] if outer == 1 else _concatenated(runs)
 
 
 def join(parts: Iterable[T], channels: Channels) -> T:
     """Put the values of all channels, of which there is one at least, back into tensor order."""
     outer, count, inner, groups = channels
     whole, share = list(parts), count // groups
-    runs = [
-        part[block * inner : (block + 1) * inner]
-        for first in range(0, count, share)
-        for block in range(outer)
-        for part in whole[first : first + share]
-    ]
-    if isinstance(runs[0], bytes):
-        return b"".join(runs)
-    joined = array("f")
-    for run in runs:
-        joined.extend(run)
-    return joined
+    if outer == 1:
+        return _concatenated(whole)
+    return _concatenated(
+        [
+            part[at : at + inner]
+            for first in range(0, count, share)
+            for at in range(0, outer * inner, inner)
+            for part in whole[first : first + share]
+        ]
+    )
+
+
+def _concatenated(runs: list[T]) -> T:
+    first, data = runs[0], b"".join(runs)
+    return data if isinstance(first, bytes) else array("f", data)

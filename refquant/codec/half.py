@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import struct
 from array import array
+from io import BytesIO
 
-from refquant.codec.finite import check_finite
+from refquant.codec.weights import CHUNK, check_finite, in_lists
 from refquant.errors import HalfRangeError, TensorError
 
 #: Magnitude from which weights are refused. The largest finite binary16 number, which the format's own
 #: tools refuse too. Rule: HALF-2.
 LIMIT = 65504.0
 
-#: Weights that are converted at a time, so that the numbers made on the way stay few.
-CHUNK = 1 << 16
+#: High bytes of all binary16 numbers of a magnitude below 57344: sign, exponent, first bits of the fraction.
+SMALL = bytes(byte for byte in range(256) if byte & 0x7F < 0x7B)
 
 
 def encode(weights: array[float]) -> bytes:
@@ -24,16 +25,27 @@ def encode(weights: array[float]) -> bytes:
 
     Error: |w - decoded| <= `error_bound`. Rule: HALF-1, HALF-2, TEN-4, TEN-7.
     """
+    data, large = BytesIO(), False
+    try:
+        for numbers in in_lists(weights):
+            packed = struct.pack(f"<{len(numbers)}e", *numbers)
+            large = large or bool(packed[1::2].translate(None, SMALL))
+            data.write(packed)
+    except OverflowError:
+        large = True
+    if large:
+        _check_range(weights)
+    return data.getvalue()
+
+
+def _check_range(weights: array[float]) -> None:
+    """Refuse the first weight that has no place in half precision, if there is one. Rule: HALF-2, TEN-7."""
     check_finite(weights)
-    if weights and not -LIMIT < min(weights) <= max(weights) < LIMIT:
-        index = next(i for i, weight in enumerate(weights) if abs(weight) >= LIMIT)
-        raise HalfRangeError(
-            f"{weights[index]!r} is outside half precision, which ends below {LIMIT}",
-            index=index,
-            rule="HALF-2",
-        )
-    chunks = (weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK))
-    return b"".join(struct.pack(f"<{len(chunk)}e", *chunk) for chunk in chunks)
+    for index, weight in enumerate(weights):
+        if abs(weight) >= LIMIT:
+            raise HalfRangeError(
+                f"{weight!r} is outside half precision, which ends below {LIMIT}", index=index, rule="HALF-2"
+            )
 
 
 def decode(data: bytes) -> array[float]:

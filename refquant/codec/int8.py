@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from array import array
 
-from refquant.codec.finite import check_finite
 from refquant.codec.table import look_up
+from refquant.codec.weights import check_finite, in_lists
 from refquant.errors import NonFiniteError
 
 #: Greatest magnitude of a code.
@@ -23,14 +23,15 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
     back as an infinity. Rule: INT8-1, INT8-2, INT8-7.
     """
     check_finite(weights)
-    peak = max(abs(min(weights)), abs(max(weights))) if weights else 0.0
+    lists = in_lists(weights)
+    peak = max(abs(min(map(min, lists))), abs(max(map(max, lists)))) if weights else 0.0
     if peak == 0:
         return bytes(len(weights)), 0.0
-    codes = array("b", [int(GREATEST * (w / peak)) for w in weights])
     scale = array("f", [peak / GREATEST])[0]
     if math.isinf(array("f", [GREATEST * scale])[0]):
         raise NonFiniteError(f"{peak!r} would be read back as an infinity", rule="INT8-7")
-    return codes.tobytes(), scale
+    codes = (array("b", [int(GREATEST * (w / peak)) for w in numbers]).tobytes() for numbers in lists)
+    return b"".join(codes), scale
 
 
 def decode(data: bytes, scale: float) -> array[float]:

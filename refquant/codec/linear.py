@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from array import array
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from refquant.codec.channels import Channels, join, split
-from refquant.codec.finite import check_finite
 from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
+from refquant.codec.weights import check_finite, in_lists
 from refquant.errors import TensorError
 
 #: Steps up to this get no codes: every code of the channel is 0. Source: the format's own tools. Rule: LIN-4.
@@ -66,16 +67,15 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: LIN-1 to LIN-4, LIN-10."""
-    numbers = weights.tolist()
-    least, greatest = min(numbers), max(numbers)
+    lists = in_lists(weights)
+    least, greatest = min(map(min, lists)), max(map(max, lists))
     scale = (greatest - least) / ((1 << nbits) - 1)
     if abs(scale) <= SMALLEST_STEP:
-        return ChannelCodes(bytes(len(numbers)), scale, least, least != greatest)
+        return ChannelCodes(bytes(len(weights)), scale, least, least != greatest)
     inverse = 1 / scale
-    # The definition: bytes(round((w - least) * inverse) for w in numbers), cut to 8 bits.
-    return ChannelCodes(
-        round_to_codes([(w - least) * inverse + ROUNDER for w in numbers]), scale, least, False
-    )
+    # The definition: bytes(round((w - least) * inverse) for w in weights), cut to 8 bits.
+    shifted = ([(w - least) * inverse + ROUNDER for w in numbers] for numbers in lists)
+    return ChannelCodes(b"".join(map(round_to_codes, shifted)), scale, least, False)
 
 
 def round_to_codes(shifted: list[float]) -> bytes:
@@ -83,7 +83,7 @@ def round_to_codes(shifted: list[float]) -> bytes:
 
     The same as bytes(round(x) & 255 for each x), ties to even, without a call for each weight. Rule: LIN-2.
     """
-    return array("d", shifted).tobytes()[LOW_BYTE::8]
+    return struct.pack(f"{len(shifted)}d", *shifted)[LOW_BYTE::8]
 
 
 def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> LinearCodes:

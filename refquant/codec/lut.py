@@ -7,10 +7,10 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, NamedTuple
 
-from refquant.codec.finite import check_finite
 from refquant.codec.linear import encode_channel
 from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
+from refquant.codec.weights import check_finite
 from refquant.errors import ArgumentError, CodeError, LutFunctionError, NonFiniteError, RefquantError
 
 #: What a custom function is: (nbits, weights) -> (table, codes). See `encode_custom`.
@@ -59,7 +59,7 @@ def encode_custom(weights: array[float], nbits: int, lut_function: LutFunction |
         raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
     check_finite(weights)
     try:
-        given = lut_function(nbits, weights[:])
+        given = lut_function(nbits, array("f", weights.tobytes()))
     except RefquantError:
         raise
     except Exception as error:

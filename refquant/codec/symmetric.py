@@ -5,8 +5,15 @@ from __future__ import annotations
 from array import array
 
 from refquant.codec.channels import Channels, split
-from refquant.codec.finite import check_finite
-from refquant.codec.linear import ROUNDER, SMALLEST_STEP, ChannelCodes, LinearCodes, gather, round_to_codes
+from refquant.codec.linear import (
+    ROUNDER,
+    SMALLEST_STEP,
+    ChannelCodes,
+    LinearCodes,
+    gather,
+    round_to_codes,
+)
+from refquant.codec.weights import check_finite, in_lists
 
 #: Number of bits, the only one for which the mode is defined. Rule: SYM-1.
 NBITS = 8
@@ -31,14 +38,15 @@ def encode(weights: array[float], channels: Channels) -> LinearCodes:
 
 def encode_channel(weights: array[float]) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: SYM-2 to SYM-4."""
-    numbers = weights.tolist()
-    magnitude = max(abs(min(numbers)), abs(max(numbers)))
+    lists = in_lists(weights)
+    magnitude = max(abs(min(map(min, lists))), abs(max(map(max, lists))))
     scale = magnitude / STEPS
     bias = -MIDDLE * scale
     if abs(scale) <= SMALLEST_STEP:
-        return ChannelCodes(bytes(len(numbers)), scale, bias, magnitude > 0)
-    # The definition: bytes(round((w - bias) / scale) for w in numbers), cut to 8 bits.
-    return ChannelCodes(round_to_codes([(w - bias) / scale + ROUNDER for w in numbers]), scale, bias, False)
+        return ChannelCodes(bytes(len(weights)), scale, bias, magnitude > 0)
+    # The definition: bytes(round((w - bias) / scale) for w in weights), cut to 8 bits.
+    shifted = ([(w - bias) / scale + ROUNDER for w in numbers] for numbers in lists)
+    return ChannelCodes(b"".join(map(round_to_codes, shifted)), scale, bias, False)
 
 
 def error_bound(magnitude: float) -> float:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +83,8 @@ def _package_file(folder: Path) -> Path:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise FileError(f"{folder} is a folder without {MANIFEST}, so not a package with a model")
+    import json  # takes longer to import than a file to read, and packages are rare
+
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
@@ -114,6 +112,10 @@ def _write_package(target: Path, data: bytes) -> None:
     """Write a package; its identifier comes from the content, so that the same model gives the same bytes."""
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).exists():
         raise FileError(f"{target} is a folder with other content, which a package would replace")
+    import hashlib
+    import json
+    import uuid
+
     identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(data).hexdigest())).upper()
     entry = {
         "author": AUTHOR,
@@ -147,11 +149,13 @@ def _neighbour(target: Path) -> Iterator[Path]:
 
     The target's own name is no part of it: that may be as long as a name can be.
     """
-    temporary = target.with_name(f".refquant-{uuid.uuid4().hex}.tmp")
+    temporary = target.with_name(f".refquant-{os.urandom(16).hex()}.tmp")
     try:
         yield temporary
     finally:
         if temporary.is_dir():
+            import shutil
+
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, Union
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from refquant.errors import ArgumentError, FileError, TensorError
@@ -99,10 +100,18 @@ def parse(data: bytes) -> Model:
     Raises FileError for bytes that are empty, cut short or no Core ML model, and TensorError for a tensor
     whose floats do not come in whole words. Rule: TEN-2, TEN-3.
     """
+    model = _parsed(data)
+    _check_runs(model)
+    return model
+
+
+def _parsed(data: bytes) -> Model:
+    """Read bytes into a message, with all floats where they are looked for. Raises FileError."""
     disk.check_size(len(data))
     try:
         model = Model.FromString(data)
-        if _check_floats(model):
+        if _has_unpacked_floats(model):
+            _check_runs(model)
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
     except UNREADABLE:
         raise FileError(f"not a Core ML model: {impression(data)}") from None
@@ -116,16 +125,34 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
     if isinstance(message, WeightParams):
         yield path, message
         return
-    for field, value in message.ListFields():
+    here = f"{path}." if path else ""
+    for oneof, names in _ways(message.DESCRIPTOR):
+        name = message.WhichOneof(oneof) if oneof else names[0]
+        if name not in names:
+            continue
+        value = getattr(message, name)
+        if not isinstance(value, Message):
+            for index, part in enumerate(value):
+                yield from weights_within(part, f"{here}{name}[{index}]")
+        elif message.HasField(name):
+            yield from weights_within(value, here + name)
+
+
+@cache
+def _ways(kind: Descriptor) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Give the fields of a message that may lead to weight tensors, in the order of their numbers.
+
+    Each comes as an empty name and its own, or as the name of the group and of all such fields in it, of
+    which a message has one at the most.
+    """
+    ways: dict[str, tuple[str, ...]] = {}
+    for field in sorted(kind.fields, key=lambda field: field.number):
         if field.message_type is not None and field.message_type.full_name in _holders_of_weights():
-            here = f"{path}.{field.name}".lstrip(".")
-            parts = [(here, value)] if isinstance(value, Message) else _numbered(here, value)
-            for part_path, part in parts:
-                yield from weights_within(part, part_path)
-
-
-def _numbered(path: str, values: Iterable[Message]) -> list[tuple[str, Message]]:
-    return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
+            oneof = field.containing_oneof.name if field.containing_oneof else ""
+            key = oneof or field.name
+            ways[key] = (*ways.get(key, ()), field.name)
+    groups = {oneof.name for oneof in kind.oneofs}
+    return tuple((key if key in groups else "", names) for key, names in ways.items())
 
 
 @cache
@@ -145,20 +172,21 @@ def _holders_of_weights() -> frozenset[str]:
         holders = more
 
 
-def _check_floats(model: Model) -> bool:
-    """Tell whether a tensor has floats written one by one, which are not where the packed runs are.
+def _has_unpacked_floats(model: Model) -> bool:
+    """Tell whether a tensor has floats written one by one, which are not where the packed runs are."""
+    return any(has_unpacked_floats(params) for _, params in weights_within(model))
 
-    Raises TensorError for a run that does not consist of whole words: put together with the next, it would
-    give other numbers than were written.
+
+def _check_runs(model: Model) -> None:
+    """Refuse a run of packed floats that does not consist of whole words.
+
+    Put together with the next, it would give other numbers than were written. Raises TensorError.
     """
-    unpacked = False
     for path, params in weights_within(model):
         for run in params.floatBytes:
             if len(run) % 4:
                 reason = f"a run of floatValue has {len(run)} bytes, which is no multiple of 4"
                 raise _tensor_error(model, path, reason, "TEN-2")
-        unpacked = unpacked or has_unpacked_floats(params)
-    return unpacked
 
 
 def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorError:
@@ -182,7 +210,8 @@ def _read_message(message: Message) -> Model:
     """
     if not isinstance(message, Model):
         return parse(message.SerializeToString())
-    if not _check_floats(message):
+    _check_runs(message)
+    if not _has_unpacked_floats(message):
         return _copy(message)
     for path, params in weights_within(message):
         if any(params.floatBytes) and has_unpacked_floats(params):
@@ -225,6 +254,9 @@ def _read_file(file: IO[bytes]) -> Model:
 def _read_path(path: Path) -> Model:
     data = disk.read(path)
     try:
-        return parse(data)
+        model = _parsed(data)
     except FileError as error:
         raise FileError(f"{path} is {error}") from None
+    del data  # what follows looks at copies of floats: one copy less is held
+    _check_runs(model)
+    return model

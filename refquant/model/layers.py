@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
@@ -44,8 +43,7 @@ class Layout(NamedTuple):
         return Channels(outer // self.groups, self.shape[axis] * self.groups, inner, self.groups)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One weight tensor of a layer type."""
 
     #: Field that holds the tensor.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 from array import array
-from typing import Callable, Literal, NamedTuple, Union
+from typing import Callable, Literal, NamedTuple, Union, cast
 
 from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
-from refquant.codec.finite import check_finite
 from refquant.codec.linear import LinearCodes
 from refquant.codec.lut import LutCodes
 from refquant.errors import RefquantError, RefquantWarning, ShapeError, TensorError, place
@@ -35,6 +34,10 @@ VALUE_FIELDS: tuple[ValueField, ...] = (
     "int8RawValue",
     "quantization",
 )
+
+
+#: Whether the bytes of a payload can be read in place. PyPy reads an array, which is a copy, much sooner.
+VIEWS = sys.byteorder == "little" and sys.implementation.name == "cpython"
 
 
 class Request(NamedTuple):
@@ -92,15 +95,26 @@ def located_form(site: Site) -> str:
         raise error.located(**site.where) from None
 
 
-def float32_weights(params: WeightParams) -> array[float]:
-    """Read the float32 payload of a tensor, without a check of its shape or values. Rule: TEN-2, TEN-3."""
+def float32_view(params: WeightParams) -> array[float]:
+    """Read the float32 payload of a tensor, without a check of its shape or values. Rule: TEN-2, TEN-3.
+
+    Encoders take a memoryview like an array; see `refquant.codec.weights`.
+    """
     payload = b"".join(params.floatBytes)
     if len(payload) % 4:
         raise TensorError(f"floatValue has {len(payload)} bytes, which is no multiple of 4", rule="TEN-2")
+    if VIEWS:
+        return cast("array[float]", memoryview(payload).cast("f"))
     weights = array("f", payload)
     if sys.byteorder == "big":
         weights.byteswap()
     return weights
+
+
+def float32_weights(params: WeightParams) -> array[float]:
+    """Like `float32_view`, as an array of its own."""
+    weights = float32_view(params)
+    return weights if isinstance(weights, array) else array("f", weights.tobytes())
 
 
 def store_float32(params: WeightParams, weights: array[float]) -> None:
@@ -113,14 +127,13 @@ def store_float32(params: WeightParams, weights: array[float]) -> None:
 
 
 def read(site: Site) -> array[float]:
-    """Read the float32 weights of a site that is about to be encoded: all there, and all finite.
+    """Read the float32 weights of a site that is about to be encoded: all of them, finite or not.
 
-    Raises ShapeError, TensorError or NonFiniteError, each with layer, tensor and index. Rule: TEN-6, TEN-7.
+    Raises ShapeError or TensorError, with layer and tensor. Rule: TEN-6.
     """
     try:
-        weights = float32_weights(site.params)
+        weights = float32_view(site.params)
         _check_count(len(weights), site.layout)
-        check_finite(weights)
     except RefquantError as error:
         raise error.located(**site.where) from None
     return weights
@@ -155,10 +168,9 @@ def encode_int8(site: Site) -> tuple[bytes, float]:
     """Give a site's weights, in whatever form, as signed codes and their scale. Rule: INT8-1, INT8-4."""
     weights = decode(site)
     try:
-        check_finite(weights)
+        return int8.encode(weights)
     except RefquantError as error:
         raise error.located(**site.where) from None
-    return int8.encode(weights)
 
 
 def store_half(params: WeightParams, payload: bytes) -> None:

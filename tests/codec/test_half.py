@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from refquant.codec import half
+from refquant.codec.weights import CHUNK
 from refquant.errors import HalfRangeError, NonFiniteError, TensorError
 from tests.hard import after, bits, f32, numbers, weights
 from tests.oracle import codec as oracle
@@ -46,7 +47,7 @@ class TestRounding:
         assert abs(found - x) == pytest.approx(half.error_bound(x), rel=1e-3)
 
     def test_across_chunks(self) -> None:
-        many = weights([i / 64 for i in range(half.CHUNK + 5)])
+        many = weights([i / 64 for i in range(CHUNK + 5)])
         found = half.decode(half.encode(many))
         assert [Fraction(x) for x in found] == oracle.half(list(many))
 

@@ -1,0 +1,1 @@
+"""How fast refquant is, and how much memory it takes: `python -m tests.benchmarks`."""
