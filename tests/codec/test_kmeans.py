@@ -272,6 +272,13 @@ class TestCertificate:
         assert 0 <= kmeans.certify(stored, kmeans.encode(stored, nbits).table).gap < 0.001
         assert 0 <= kmeans.certify(stored, kmeans.encode(stored, nbits, exact=True).table).gap < 0.0005
 
+    @pytest.mark.parametrize("exponent", range(280, 372, 4))
+    def test_at_any_price(self, exponent: int) -> None:
+        # Most buy far from 4 clusters of ten even weights; the bound is then poor, and no less true.
+        values = ascending([float(i) for i in range(10)])
+        bound = kmeans._bound(values, clusters.grid(values, clusters.distinct(values)), 4, 1 << exponent)
+        assert 0 <= bound <= least_of_all(values, 4)
+
     def test_nothing_to_lose(self) -> None:
         assert kmeans.certify(weights([]), weights([0.0, 0.0])) == (0.0, 0.0)
         few = kmeans.certify(weights([1.0, 2.0]), weights([1.0, 2.0]))
