@@ -5,195 +5,245 @@ Needs hypothesis (extra `conformance`), which makes the cases from a seed and sh
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import hashlib
 import json
 import math
-import struct
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Any
 
 from refquant.conformance import testee as own
-from refquant.conformance.judge import judge
-from refquant.conformance.operations import floats_to_hex
-from refquant.conformance.process import Testee, Trouble
-from refquant.conformance.runner import introduce
+from refquant.conformance import vectors
+from refquant.conformance.operations import OPERATIONS, floats_from_hex
+from refquant.conformance.process import Testee
+from refquant.conformance.reports import request, shown_input
+from refquant.conformance.runner import Verdict, introduce, put
 from refquant.errors import ArgumentError
 
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
+#: Seconds after the first difference in which smaller ones are looked for: a testee that hangs is slow.
+SHRINKING = 20.0
 
-#: Numbers that break quantizers, mixed with random ones.
-HARD = [0.0, -0.0, 1.0, 0.5, 1.5, 65504.0, 65503.0, 1e-6, 2.0**-24, 2.0**-25, 2.0**-149, 2.0**-126, 1e30]
+#: Flags of the cases that fuzzing makes.
+FLAGS = {
+    "fuzz": {
+        "bug": "found by fuzzing",
+        "effect": "the testee differed from refquant",
+        "source": "refquant conformance fuzz",
+    }
+}
 
-#: Most weights of a made-up tensor.
-LONGEST = 24
+#: Encoder -> the rule by which finite weights are refused, since what stands for them would not be finite.
+TOO_FAR_APART = {"linear.encode": "LIN-9", "symmetric.encode": "LIN-9", "linear_lut.encode": "LUT-1"}
 
 Given = dict[str, Any]
+Case = vectors.Case
 
 
-def strategies() -> dict[str, SearchStrategy[Given]]:
-    """Make the strategy of every operation that can be fuzzed: what to put to a testee.
+def operations(families: Iterable[str] | None, names: Iterable[str] | None) -> list[str]:
+    """Choose operations by families of vectors (patterns) that have them, by name, or by both.
 
-    Raises ArgumentError where hypothesis is not installed.
+    Raises ArgumentError for what is not there.
     """
-    try:
-        from hypothesis import strategies as st
-    except ImportError:
-        raise ArgumentError(
-            "fuzzing needs the extra 'conformance': pip install refquant[conformance]"
-        ) from None
-
-    def f32(x: float) -> float:
-        return float(struct.unpack("<f", struct.pack("<f", x))[0])
-
-    numbers = st.one_of(
-        st.floats(-4, 4, width=32),
-        st.sampled_from([f32(x) for x in HARD]),
-        st.integers(-40, 40).map(lambda i: i / 2),
-        st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**90), max_value=2.0**90),
-    )
-    nbits = st.integers(1, 8)
-    # Weights on a coarse grid lie between two codes as often as not.
-    coarse = st.integers(-4, 4).map(lambda i: i / 2)
-    weights = st.one_of(
-        st.lists(numbers, min_size=1, max_size=LONGEST), st.lists(coarse, min_size=1, max_size=LONGEST)
-    )
-
-    def shaped(values: list[float], outer: int, channels: int) -> Given:
-        # As many of the weights as fill a shape; so drawn, a case shrinks to one channel of few weights.
-        inner = len(values) // (outer * channels)
-        if inner == 0:
-            outer, channels, inner = 1, 1, len(values)
-        kept = floats_to_hex(values[: outer * channels * inner])
-        return {"weights": kept, "outer": outer, "channels": channels, "inner": inner}
-
-    tensors = st.builds(shaped, weights, st.integers(1, 3), st.integers(1, 3))
-    flat = weights.map(lambda values: {"weights": floats_to_hex(values)})
-    codes = nbits.flatmap(
-        lambda n: st.lists(st.integers(0, (1 << n) - 1), max_size=LONGEST).map(
-            lambda found: {"codes": bytes(found).hex(), "nbits": n}
-        )
-    )
-
-    def with_nbits(strategy: SearchStrategy[Given]) -> SearchStrategy[Given]:
-        return st.builds(lambda given, n: {**given, "nbits": n}, strategy, nbits)
-
-    def unpackable(given: Given) -> Given:
-        count = len(given["codes"]) // 2
-        packed = own.run("pack", given)["result"]["bytes"]
-        return {"bytes": packed, "nbits": given["nbits"], "count": count}
-
-    def decodable(given: Given) -> Given:
-        found = own.run("linear.encode", given)
-        result = found.get("result", {"codes": "00", "scales": "3f800000", "biases": "00000000"})
-        if "result" not in found:
-            return {**result, "outer": 1, "channels": 1, "inner": 1}
-        return {**result, **{name: given[name] for name in ("outer", "channels", "inner")}}
-
-    return {
-        "pack": codes,
-        "unpack": codes.map(unpackable),
-        "half.encode": flat,
-        "linear.encode": with_nbits(tensors),
-        "linear.decode": with_nbits(tensors).map(decodable),
-        "symmetric.encode": tensors,
-        "linear_lut.encode": with_nbits(flat),
-        "int8.encode": flat,
-    }
+    chosen = [name for name in OPERATIONS if name != "model.quantize"]
+    if families:
+        of = {case["operation"] for case in vectors.select(families)[0]}
+        chosen = [name for name in chosen if name in of]
+    if names:
+        wanted = list(names)
+        chosen = [name for name in chosen if any(fnmatch.fnmatchcase(name, one) for one in wanted)]
+    if not chosen:
+        raise ArgumentError("nothing to fuzz: whole models cannot be, and operations go by their full names")
+    return chosen
 
 
 def fuzz(
     command: Sequence[str],
-    operations: Sequence[str] = (),
+    chosen: Sequence[str],
     seed: int = 0,
     examples: int = 1000,
     timeout: float = 10.0,
     say: Callable[[str], object] = lambda line: None,
-) -> dict[str, Any] | None:
-    """Compare a testee with refquant on made-up cases; give the smallest that differs as a case, or None.
+) -> Verdict | None:
+    """Compare a testee with refquant on made-up cases; give the smallest that differs, or None.
 
-    `operations` are those to try, all that both sides have where it is empty; each gets `examples` cases.
-    The same seed makes the same cases. Raises ArgumentError where there is nothing to try.
+    Each operation that the testee offers of the `chosen` ones gets `examples` cases. The same seed makes the
+    same cases. Raises ArgumentError where there is nothing to try, or no hypothesis.
     """
-    made = strategies()
-    offered = set(introduce(command, timeout)["operations"])
-    chosen = [name for name in made if name in offered and (not operations or name in operations)]
-    if not chosen:
-        raise ArgumentError(f"nothing to fuzz: what can be are {', '.join(made)}")
+    try:
+        from refquant.conformance.strategies import strategy
+    except ImportError:
+        raise ArgumentError(
+            "fuzzing needs the extra 'conformance': pip install refquant[conformance]"
+        ) from None
+    offered = [name for name in chosen if name in introduce(command, timeout)["operations"]]
+    if not offered:
+        raise ArgumentError(f"nothing to fuzz: the program offers none of {', '.join(chosen)}")
     testee = Testee(command, timeout)
     try:
-        for name in chosen:
-            found = _first_difference(testee, name, made[name], seed, examples)
-            if found is not None:
-                return found
-            say(f"{name}: {examples} cases, no difference")
+        for name in offered:
+            search = Search(testee, name)
+            search.run(strategy(name), seed, examples)
+            if search.smallest:
+                return search.confirmed()
+            say(search.outcome())
     finally:
         testee.stop()
     return None
 
 
-def _first_difference(
-    testee: Testee, operation: str, cases: SearchStrategy[Given], seed: int, examples: int
-) -> dict[str, Any] | None:
-    """Look for a case of one operation that differs, and give the smallest."""
-    from hypothesis import HealthCheck, Phase, given, settings
-    from hypothesis import seed as seeded
+class Search:
+    """The search for a difference in one operation. Every input is put to the testee once."""
 
-    found: list[dict[str, Any]] = []
+    def __init__(self, testee: Testee, operation: str) -> None:
+        self.testee = testee
+        self.operation = operation
+        self.maker = Maker(operation)
+        self.verdicts: dict[str, Verdict] = {}
+        self.smallest: Verdict | None = None
+        self.until = math.inf
 
-    @seeded(seed)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
-    @given(cases)
-    def check(asked: Given) -> None:
-        case, wrong = _compare(testee, operation, asked)
-        if wrong:
-            found.append({**case, "difference": wrong})
-            raise AssertionError(wrong)
+    def run(self, inputs: Any, seed: int, examples: int) -> None:
+        """Put inputs of a strategy to the testee; after a difference, look for smaller ones."""
+        from hypothesis import HealthCheck, Phase, given, settings
+        from hypothesis import seed as seeded
 
-    try:
-        check()
-    except AssertionError:
-        return found[-1]  # hypothesis runs the smallest once more at the end
-    return None
+        @seeded(seed)
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        )
+        @given(inputs)
+        def check(asked: Given) -> None:
+            verdict = self.verdict(asked)
+            if verdict is not None and verdict.wrong:
+                self.smallest = verdict  # hypothesis runs the smallest once more at the end
+                self.until = min(self.until, time.monotonic() + SHRINKING)
+                raise Difference
+
+        with contextlib.suppress(Difference):
+            check()
+
+    def verdict(self, asked: Given) -> Verdict | None:
+        """Judge the testee's answer to an input; None where there is no more time to ask."""
+        key = json.dumps(asked, sort_keys=True)
+        if key not in self.verdicts:
+            if time.monotonic() > self.until:
+                return None
+            self.verdicts[key] = put(self.testee, self.maker.case(asked))
+        return self.verdicts[key]
+
+    def confirmed(self) -> Verdict | None:
+        """Give the smallest difference, having asked once more: an answer may be another one each time."""
+        assert self.smallest is not None
+        again = put(self.testee, self.smallest.case)
+        if again.wrong:
+            return self.smallest
+        wrong = f"{self.smallest.wrong} (not when asked once more: answers change)"
+        return self.smallest._replace(message=wrong, wrong=wrong)
+
+    def outcome(self) -> str:
+        """Say what came of a search that found nothing."""
+        skipped = sum(verdict.outcome == "skipped" for verdict in self.verdicts.values())
+        more = f", {skipped} skipped" if skipped else ""
+        return f"{self.operation}: {len(self.verdicts)} cases, no difference{more}"
 
 
-def _compare(testee: Testee, operation: str, asked: Given) -> tuple[dict[str, Any], str | None]:
-    """Put one made-up case to both; what refquant says is what is expected."""
-    answer = own.run(operation, asked)
-    expected = answer.get("result") or {"error": {k: answer["error"][k] for k in ("rule", "index")}}
-    digest = hashlib.sha256(json.dumps([operation, asked], sort_keys=True).encode()).hexdigest()[:10]
-    case: dict[str, Any] = {
-        "id": f"fuzz-{digest}",
-        "title": "found by fuzzing",
-        "operation": operation,
-        "level": "required",
-        "rules": [],
-        "flags": [],
-        "input": asked,
-        "expected": expected,
-        "source": "refquant",
+class Difference(Exception):  # noqa: N818 -- what hypothesis looks for
+    """A testee and refquant differ."""
+
+
+class Maker:
+    """Makes cases of an operation, with what refquant says as what is expected."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        self.models = [case for case in vectors.select()[0] if case["operation"] == operation]
+
+    def case(self, asked: Given) -> Case:
+        """Make the case of an input: its level, rules and comparison are those of the kit's cases like it."""
+        answer = own.run(self.operation, asked)
+        refused = "error" in answer
+        like = [case for case in self.models if ("error" in case["expected"]) == refused]
+        compare: Given | None
+        if refused:
+            error = _refusal(self.operation, answer["error"], asked)
+            expected: Given = {"error": error}
+            rules, compare = [error["rule"]], _indexes(error, asked)
+        else:
+            found = answer["result"]
+            if self.operation == "kmeans.encode":
+                found, like = _clustering(asked, found, like)
+            expected = {field: found[field] for field in like[0]["expected"]}
+            rules = sorted({rule for case in like for rule in case["rules"]})
+            compare = like[0].get("compare")
+        digest = hashlib.sha256(json.dumps([self.operation, asked], sort_keys=True).encode()).hexdigest()
+        case = {
+            "id": f"fuzz-{digest[:10]}",
+            "title": "found by fuzzing",
+            "operation": self.operation,
+            "level": (like or self.models)[0]["level"],
+            "rules": rules,
+            "flags": list(FLAGS),
+            "input": asked,
+            "expected": expected,
+            "source": "refquant",
+            "family": "fuzz",
+        }
+        return {**case, "compare": compare} if compare else case
+
+
+def _refusal(operation: str, error: dict[str, Any], asked: Given) -> dict[str, Any]:
+    """Give the rule and the index of a refusal; where finite weights are too far apart, none is to blame."""
+    if error["kind"] == "NonFiniteError" and operation in TOO_FAR_APART:
+        weights = floats_from_hex(asked["weights"])
+        if all(map(math.isfinite, weights)):
+            return {"rule": TOO_FAR_APART[operation], "index": None}
+    return {"rule": error["rule"], "index": error["index"]}
+
+
+def _indexes(error: dict[str, Any], asked: Given) -> dict[str, Any]:
+    """Say which indexes an error may have: the right one or none, or that of a channel out of range."""
+    channels = range(asked["channels"]) if error["rule"] == "LIN-9" else ()
+    return {"index": {"either": [None, *{error["index"]} - {None}, *channels]}}
+
+
+def _clustering(asked: Given, result: Given, like: list[Case]) -> tuple[Given, list[Case]]:
+    """Give what a clustering is judged by, and the cases that judge by it.
+
+    That is the inertia where there are more weights than entries, and else that every weight is an entry.
+    """
+    weights = [Fraction(weight) for weight in floats_from_hex(asked["weights"])]
+    table, codes = floats_from_hex(result["table"]), bytes.fromhex(result["codes"])
+    inertia = sum(((w - Fraction(table[code])) ** 2 for w, code in zip(weights, codes)), Fraction())
+    found = {"entries": len(table), "inertia": f"{inertia.numerator}/{inertia.denominator}"}
+    wanted = "inertia" if len(set(weights)) > len(table) else "entries"
+    return found, [case for case in like if wanted in case["expected"]] or like
+
+
+def document(found: Verdict) -> str:
+    """Write a case that fuzzing found as a file of vectors, which `run --vectors` takes."""
+    case = {key: value for key, value in found.case.items() if key != "family"}
+    sentences = vectors.select()[1]
+    content = {
+        "family": "fuzz",
+        "version": 1,
+        "count": 1,
+        "rules": {rule: sentences[rule] for rule in case["rules"]},
+        "flags": FLAGS,
+        "cases": [case],
     }
-    try:
-        reply = testee.ask({"command": "run", "operation": operation, "input": asked})
-    except Trouble as trouble:
-        return case, str(trouble)
-    return case, None if "skipped" in reply else judge(case, reply)
+    return json.dumps(content, indent=1) + "\n"
 
 
-def shown(case: dict[str, Any]) -> str:
+def shown(found: Verdict) -> str:
     """Describe a case that fuzzing found, its weights as decimals."""
-    lines = [f"{case['operation']}: {case['difference']}"]
-    for name, value in case["input"].items():
-        decimals = ""
-        if name in ("weights", "scales", "biases") and value:
-            numbers = struct.unpack(f">{len(value) // 8}f", bytes.fromhex(value))
-            decimals = f"   ({', '.join(f'{x:g}' if math.isfinite(x) else str(x) for x in numbers)})"
-        lines.append(f"  {name} = {value}{decimals}")
-    return "\n".join(lines) + "\n"
+    case = found.case
+    lines = [f"{case['operation']}: {found.wrong}", f"  input: {shown_input(case, most=99)}"]
+    return "\n".join([*lines, f"  request: {request(case)}"]) + "\n"

@@ -11,10 +11,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from refquant.conformance.protocol import START, fault, is_whole
 from refquant.errors import ArgumentError
 
 #: Most bytes of one answer; more is a flood.
 LONGEST_ANSWER = 1 << 24
+
+#: The commonest reason for a program that never answers.
+HINT = "(does it flush its output after each line?)"
 
 #: Bytes read at a time.
 CHUNK = 1 << 16
@@ -44,11 +48,14 @@ class Testee:
         self.lines: queue.Queue[bytes | Trouble | None] = queue.Queue()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and give its answer. Raises Trouble, ArgumentError where there is no program."""
+        """Send one request and give its answer, which keeps to the protocol, without its number.
+
+        Raises Trouble where it does not, ArgumentError where there is no program.
+        """
         if self.process is None:
             self._launch()
             if request["command"] != "start":
-                self._exchange({"command": "start", "protocol": 1})
+                self._exchange(START)
         return self._exchange(request)
 
     def stop(self) -> None:
@@ -100,24 +107,28 @@ class Testee:
         try:
             got = self.lines.get(timeout=self.timeout)
         except queue.Empty:
-            raise Trouble("hang", f"no answer within {self.timeout:g} seconds") from None
+            raise Trouble("hang", f"no answer within {self.timeout:g} seconds {HINT}") from None
         if isinstance(got, Trouble):
             raise got
         if got is None:
             raise Trouble("crash", self._last_words())
         if not self.lines.empty():
             raise Trouble("out of turn", "more than one line for one request")
-        return self._parsed(got)
+        return self._parsed(got, request["command"])
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
+    def _parsed(self, line: bytes, command: str) -> dict[str, Any]:
         try:
-            reply = json.loads(line)
-        except ValueError:
+            reply = json.loads(line.decode())
+        except (ValueError, RecursionError):
             raise Trouble("rubbish", f"not JSON: {line[:60]!r}") from None
         if not isinstance(reply, dict):
             raise Trouble("rubbish", f"not an object: {line[:60]!r}")
-        if reply.get("seq") != self.sequence:
-            raise Trouble("out of turn", f"answered {reply.get('seq')!r} to request {self.sequence}")
+        seq = reply.pop("seq", None)
+        if not is_whole(seq) or seq != self.sequence:
+            raise Trouble("out of turn", f"answered {seq!r:.40} to request {self.sequence}")
+        wrong = fault(command, reply)
+        if wrong:
+            raise Trouble("rubbish", wrong)
         return reply
 
     def _last_words(self) -> str:
@@ -156,13 +167,15 @@ def _read_lines(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | Tro
 
 
 def _pass_lines(descriptor: int, lines: queue.Queue[bytes | Trouble | None]) -> Trouble | None:
-    pending = b""
+    pending = bytearray()
     while True:
         chunk = os.read(descriptor, CHUNK)
         if not chunk:
             return None
-        *whole, pending = (pending + chunk).split(b"\n")
-        for line in whole:
-            lines.put(line)
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            lines.put(bytes(pending + end))
+            pending.clear()
+        pending += rest
         if len(pending) > LONGEST_ANSWER or lines.qsize() > CHUNK:
             return Trouble("flood", f"over {LONGEST_ANSWER:,} bytes a line, or {CHUNK:,} lines unasked")

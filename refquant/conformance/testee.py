@@ -14,9 +14,8 @@ from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
 from refquant.conformance import models
 from refquant.conformance.operations import OPERATIONS
-
-#: Version of the protocol; a change that breaks a testee raises it.
-PROTOCOL = 1
+from refquant.conformance.protocol import PROTOCOL
+from refquant.errors import TensorError
 
 Fields = dict[str, Any]
 
@@ -38,6 +37,12 @@ def _int8_encode(f: Fields) -> Fields:
     return {"codes": codes, "scales": array("f", [scale])}
 
 
+def _int8_decode(f: Fields) -> Fields:
+    if len(f["scales"]) != 1:
+        raise TensorError(f"{len(f['scales'])} scales, not one", rule="DEQ-3")
+    return {"weights": int8.decode(f["codes"], f["scales"][0])}
+
+
 #: Operation -> what refquant does for it, from decoded input fields to output fields.
 ANSWERS: dict[str, Callable[[Fields], Fields]] = {
     "pack": lambda f: {"bytes": packing.pack(f["codes"], f["nbits"])},
@@ -54,7 +59,7 @@ ANSWERS: dict[str, Callable[[Fields], Fields]] = {
     "lut.decode": lambda f: {"weights": lut.decode(f["codes"], f["table"])},
     "kmeans.encode": lambda f: _tabled(kmeans.encode(f["weights"], f["nbits"])),
     "int8.encode": _int8_encode,
-    "int8.decode": lambda f: {"weights": int8.decode(f["codes"], f["scales"][0])},
+    "int8.decode": _int8_decode,
     "model.quantize": lambda f: {"model": models.quantize(f["model"], f["settings"])},
     "model.validate": lambda f: {"faults": models.faults(f["model"])},
 }

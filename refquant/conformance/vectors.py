@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from refquant.conformance.operations import OPERATIONS
 from refquant.errors import ArgumentError
 
 #: Where vectors are in an installed package, and in a checkout.
@@ -33,17 +34,42 @@ def families() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
+def read(path: str) -> dict[str, dict[str, Any]]:
+    """Read one more file of vectors, such as fuzzing saves: family -> its content.
+
+    Raises ArgumentError where it is not one (schema/vectors.json), as far as the runner relies on it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        for case in content["cases"]:
+            fields = {case[key] for key in ("id", "title", "level", "operation")}
+            assert all(isinstance(field, str) for field in fields)
+            assert set(case["input"]) == set(OPERATIONS[case["operation"]].inputs)
+            assert isinstance(case["expected"], dict)
+            assert set(case["rules"]) <= set(content["rules"])
+        return {str(content["family"]): content}
+    except OSError as error:
+        raise ArgumentError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise ArgumentError(f"{path} is no file of vectors: {error!r}") from error
+
+
 def select(
-    family_globs: Iterable[str] = ("*",), id_globs: Iterable[str] = ("*",), level: str = "optional"
+    family_globs: Iterable[str] = ("*",),
+    id_globs: Iterable[str] = ("*",),
+    level: str = "optional",
+    given: dict[str, dict[str, Any]] | None = None,
 ) -> tuple[list[Case], dict[str, str]]:
     """Choose cases by family, by id and up to a level; with them, the sentences of all rules.
 
-    Raises ArgumentError where nothing is chosen, so that a typing error is not taken for a success.
+    The families are those of the kit where no others are given. Raises ArgumentError where nothing is
+    chosen, so that a typing error is not taken for a success.
     """
     wanted_levels = LEVELS[: LEVELS.index(level) + 1]
     ids = list(id_globs)
     cases, rules = [], {}
-    for name, content in families().items():
+    known = families() if given is None else given
+    for name, content in known.items():
         rules.update(content["rules"])
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in family_globs):
             cases += [
@@ -53,5 +79,5 @@ def select(
                 and any(fnmatch.fnmatchcase(case["id"], pattern) for pattern in ids)
             ]
     if not cases:
-        raise ArgumentError(f"no case is chosen; the families are {', '.join(families())}")
+        raise ArgumentError(f"no case is chosen; the families are {', '.join(known)}")
     return cases, rules
