@@ -1,7 +1,7 @@
 """Make the vectors: `python -m conformance.generate` (in a checkout, with the extra `test`).
 
-Expected values come from the exact-rational oracle in tests/oracle, never from refquant; whole models come
-from coremltools, run by `conformance.generate_models`. With `--check` nothing is written, and a difference
+Expected values come from the exact-rational oracle in tests/oracle, never from refquant; whole models are
+made by `conformance.generate_models`. With `--check` nothing is written, and a difference
 from what is checked in is an error.
 
 A case's id is its family and a digest of what it asks, so that an id never changes its meaning and is
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from conformance import departures
 from refquant.conformance.operations import OPERATIONS, floats_to_hex
 from refquant.schema.coreml import Model
 from tests import bending, broken, oracle
@@ -639,7 +640,7 @@ def document(family: Family) -> str:
         "version": 1,
         "count": len(family.cases),
         "rules": {rule: rules[rule] for rule in named},
-        "flags": {flag: FLAGS[flag] for flag in flags},
+        "flags": {flag: {**FLAGS, **departures.flags()}[flag] for flag in flags},
     }
     lines = [json.dumps(case, sort_keys=True, ensure_ascii=False) for case in family.cases.values()]
     start = json.dumps(head, indent=1, ensure_ascii=False)[:-2]

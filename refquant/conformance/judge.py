@@ -15,6 +15,9 @@ from refquant.conformance.operations import OPERATIONS, floats_from_hex
 #: How much more inertia than the least a clustering may have; the rule says 0.1 %. Rule: KM-4.
 SLACK = Fraction(1001, 1000)
 
+#: Rules that ask for the index of the first offending element.
+NAMING = ("TEN-7", "HALF-2")
+
 #: A case of a vector file, and the result that a testee gave, field by field.
 Case = dict[str, Any]
 Result = dict[str, Any]
@@ -49,6 +52,8 @@ def _judge_error(expected: dict[str, Any], reply: dict[str, Any]) -> str | None:
     if error is None:
         return f"should have been refused by {expected['rule']}, and was not"
     index = error.get("index") if isinstance(error, dict) else None
+    if index is None and expected["rule"] in NAMING and expected.get("index") is not None:
+        return f"refused, but without an index instead of {expected['index']}"
     if index is not None and expected.get("index") is not None and index != expected["index"]:
         return f"refused, but for index {index} instead of {expected['index']}"
     return None

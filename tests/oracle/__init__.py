@@ -9,6 +9,10 @@ A module a chapter, with the chapter's name: `packing`, `half`, `linear`, `symme
 entries as lists of floats (each exactly a binary32 number), codes as lists of ints, packed codes as bytes.
 What a rule says MUST be refused raises `Refused`, which names the rule. What the specification does not
 speak of (a stored number too great for binary32) raises `OverflowError`.
+
+Chapters 8 to 13 are about whole models: `layers`, `selectors`, `rewriting` (which pairs of layers fuse) and
+`stored` (a tensor as a message) work on messages of the format's own definition, and `models.quantize` takes
+bytes of a model and gives bytes of a model. The definition is all that they take from refquant.
 """
 
 from tests.oracle import (
