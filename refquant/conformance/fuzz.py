@@ -26,15 +26,6 @@ from refquant.errors import ArgumentError
 #: Seconds after the first difference in which smaller ones are looked for: a testee that hangs is slow.
 SHRINKING = 20.0
 
-#: Flags of the cases that fuzzing makes.
-FLAGS = {
-    "fuzz": {
-        "bug": "found by fuzzing",
-        "effect": "the testee differed from refquant",
-        "source": "refquant conformance fuzz",
-    }
-}
-
 #: Encoder -> the rule by which finite weights are refused, since what stands for them would not be finite.
 TOO_FAR_APART = {"linear.encode": "LIN-9", "symmetric.encode": "LIN-9", "linear_lut.encode": "LUT-1"}
 
@@ -167,7 +158,7 @@ class Maker:
         self.models = [case for case in vectors.select()[0] if case["operation"] == operation]
 
     def case(self, asked: Given) -> Case:
-        """Make the case of an input: its level, rules and comparison are those of the kit's cases like it."""
+        """Make the case of an input; level, flags, rules and comparison are those of the kit."""
         answer = own.run(self.operation, asked)
         refused = "error" in answer
         like = [case for case in self.models if ("error" in case["expected"]) == refused]
@@ -190,7 +181,7 @@ class Maker:
             "operation": self.operation,
             "level": (like or self.models)[0]["level"],
             "rules": rules,
-            "flags": list(FLAGS),
+            "flags": (like or self.models)[0]["flags"],
             "input": asked,
             "expected": expected,
             "source": "refquant",
@@ -230,13 +221,15 @@ def _clustering(asked: Given, result: Given, like: list[Case]) -> tuple[Given, l
 def document(found: Verdict) -> str:
     """Write a case that fuzzing found as a file of vectors, which `run --vectors` takes."""
     case = {key: value for key, value in found.case.items() if key != "family"}
-    sentences = vectors.select()[1]
+    families = vectors.families().values()
+    sentences = {rule: sentence for content in families for rule, sentence in content["rules"].items()}
+    flags = {name: flag for content in families for name, flag in content["flags"].items()}
     content = {
         "family": "fuzz",
         "version": 1,
         "count": 1,
         "rules": {rule: sentences[rule] for rule in case["rules"]},
-        "flags": FLAGS,
+        "flags": {name: flags[name] for name in case["flags"]},
         "cases": [case],
     }
     return json.dumps(content, indent=1) + "\n"

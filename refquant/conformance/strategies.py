@@ -250,9 +250,11 @@ def _spoilt(draw: Any, operation: str, good: Given) -> Given:
 
 @st.composite
 def _changed(draw: Any, elements: list[Any], strange: list[Any]) -> list[Any]:
-    """One element less, one more, or a strange one in its place or at the end."""
-    at = draw(st.integers(0, len(elements)))
-    put = draw(st.sampled_from([[], elements[at : at + 1] * 2, *[[one] for one in strange]]))
+    """One element less, one twice, or a strange one in its place."""
+    if not elements:
+        return elements
+    at = draw(st.integers(0, len(elements) - 1))
+    put = draw(st.sampled_from([[], [elements[at]] * 2, *[[one] for one in strange]]))
     return [*elements[:at], *put, *elements[at + 1 :]]
 
 

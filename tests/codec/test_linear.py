@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from refquant.codec import linear, symmetric
 from refquant.codec.channels import Channels, split
 from refquant.codec.linear import LinearCodes
-from refquant.errors import ArgumentError, NonFiniteError, TensorError
+from refquant.errors import ArgumentError, NonFiniteError, ShapeError, TensorError
 from tests.hard import GREATEST, TENSORS, after, bits, f32, near_threshold, numbers, tensors, weights
 from tests.oracle import codec as oracle
 
@@ -146,6 +146,11 @@ class TestDecoding:
                 linear.decode(b"\0\1\2", weights(scales), weights(biases), Channels(1, 3, 1))
             assert caught.value.rule == "DEQ-4"
         assert linear.decode(b"\1\2", weights([2.0]), weights([]), Channels(1, 2, 1)).tolist() == [2.0, 4.0]
+
+    def test_one_scale_does_not_excuse_a_wrong_shape(self) -> None:
+        """TEN-6: The number of stored weights MUST equal the product of the shape that the layer states."""
+        with pytest.raises(ShapeError):
+            linear.decode(b"\1\2", weights([2.0]), weights([]), Channels(1, 3, 1))
 
     def test_not_finite(self) -> None:
         one = Channels(1, 1, 1)

@@ -57,6 +57,11 @@ class TestLinearTable:
         with pytest.raises(NonFiniteError):
             lut.encode_linear(weights([0.0, NAN]), 4)
 
+    def test_no_weights(self) -> None:
+        """LUT-3, LIN-1: without weights there is no least one."""
+        with pytest.raises(ShapeError):
+            lut.encode_linear(weights([]), 4)
+
 
 class TestDecoding:
     """LUT-6: A decoded weight MUST be the entry that its code numbers."""
@@ -120,6 +125,11 @@ class TestCustom:
         for nothing in (None, "codec:function"):
             with pytest.raises(ArgumentError, match="needs a lut_function"):
                 lut.encode_custom(weights([1.0]), 1, nothing)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("nbits", [0, 9, 16])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            lut.encode_custom(weights([1.0]), nbits, lambda nbits, given: ([0.0] * (1 << nbits), [0]))
 
     def test_raises(self) -> None:
         def function(nbits: int, values: array[float]) -> Any:
