@@ -116,13 +116,13 @@ def back(family: Family) -> None:
         ("two layers", (product(3, 4), matmul)),
     ):
         made = activated(*steps)
-        ask(family, f"{title}, back", "DEQ-3 DEQ-1", "layer DEP-24", made, DEQUANTIZATION)
+        ask(family, f"{title}, back", "DEQ-3 DEQ-1", "layer DEP-9", made, DEQUANTIZATION)
         for settings in (LINEAR, SETTINGS[-1]):
             full_title = f"{title} in dynamic int8 is left as it is, {settings['nbits']} bits"
             ask(family, full_title, "TEN-8", "layer", made, settings)
     made = activated(product(1, 3))
     params(made).int8RawValue = bytes([128, 127, 255])
-    ask(family, "code -128, back", "DEQ-3", "layer DEP-24", made, DEQUANTIZATION)
+    ask(family, "code -128, back", "DEQ-3", "layer DEP-9", made, DEQUANTIZATION)
 
 
 def refused(family: Family) -> None:

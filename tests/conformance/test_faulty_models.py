@@ -18,9 +18,9 @@ FAMILIES = {name: content["cases"] for name, content in vectors.families().items
 PROGRAM = [sys.executable, "-m", "conformance.testees.faulty_models"]
 
 
-def catches(family: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Give the cases of a family that refquant fails, as it is now."""
-    for case in FAMILIES[family]:
+def catches(family: str, likely: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+    """Give the cases of a family that refquant fails, as it is now; those with a word in the title first."""
+    for case in sorted(FAMILIES[family], key=lambda case: likely not in case["title"]):
         wrong = judge(case, own.run(case["operation"], case["input"]))
         if wrong:
             yield case, wrong
@@ -28,8 +28,9 @@ def catches(family: str) -> Iterator[tuple[dict[str, Any], str]]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_is_caught(fault: str) -> None:
+    family, _, name = fault.partition(".")
     with FAULTS[fault]():
-        case, wrong = next(catches(fault.split(".")[0]))
+        case, wrong = next(catches(family, name.split("-")[0]))
     print(f"{fault}: caught by {case['id']} ({case['title']}): {wrong}")  # noqa: T201 -- shown with -s
 
 
