@@ -113,7 +113,7 @@ def decode(codes: bytes, scales: array[float], biases: array[float], channels: C
     Raises TensorError where they do not, NonFiniteError where a scale, a bias or a weight is not finite.
     """
     if len(scales) == 1:
-        channels = Channels(1, 1, len(codes))
+        channels = Channels(1, 1, channels.outer * channels.count * channels.inner)
     if len(scales) != channels.count:
         raise TensorError(f"{len(scales)} scales for {channels.count} channels", rule="DEQ-4")
     if len(biases) not in (0, len(scales)):

@@ -11,7 +11,14 @@ from refquant.codec.finite import check_finite
 from refquant.codec.linear import encode_channel
 from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
-from refquant.errors import ArgumentError, CodeError, LutFunctionError, NonFiniteError, RefquantError
+from refquant.errors import (
+    ArgumentError,
+    CodeError,
+    LutFunctionError,
+    NonFiniteError,
+    RefquantError,
+    ShapeError,
+)
 
 #: What a custom function is: (nbits, weights) -> (table, codes). See `encode_custom`.
 LutFunction = Callable[[int, "array[float]"], object]
@@ -34,10 +41,13 @@ def encode_linear(weights: array[float], nbits: int) -> LutCodes:
 
     Codes are those of linear quantization with the whole tensor as one channel; entry i of the table is
     i * scale + bias with the scale in binary64. The error is within `linear.error_bound`. Raises
-    NonFiniteError with the index for NaN and infinity. Rule: LUT-1 to LUT-3.
+    NonFiniteError with the index for NaN and infinity, ShapeError where there are no weights, and so no least
+    one. Rule: LUT-1 to LUT-3.
     """
     check_nbits(nbits)
     check_finite(weights)
+    if not weights:
+        raise ShapeError("no weights to lay a grid over", rule="LIN-1")
     codes, scale, bias, collapsed = encode_channel(weights, nbits)
     table = array("f", [i * scale + bias for i in range(1 << nbits)])
     check_finite(table, "table entry")
@@ -51,12 +61,13 @@ def encode_custom(weights: array[float], nbits: int, lut_function: LutFunction |
     numpy.asarray takes as it is), and gives a table of 2^nbits numbers and one code a weight: sequences,
     arrays or numpy arrays of any shape, read in order. Codes may be floats with whole values.
 
-    Raises ArgumentError where there is no function to call, NonFiniteError for NaN and infinity among the
-    weights, LutFunctionError, with its cause, where the function raises, and with the index where what it
-    gives cannot be stored. Rule: LUT-4, LUT-5.
+    Raises ArgumentError where there is no function to call and where `nbits` is not 1 to 8, NonFiniteError
+    for NaN and infinity among the weights, LutFunctionError, with its cause, where the function raises, and
+    with the index where what it gives cannot be stored. Rule: LUT-4, LUT-5.
     """
     if not callable(lut_function):
         raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
+    check_nbits(nbits)
     check_finite(weights)
     try:
         given = lut_function(nbits, weights[:])

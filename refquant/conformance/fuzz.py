@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from refquant.conformance import testee as own
 from refquant.conformance.judge import judge
-from refquant.conformance.operations import floats_to_hex
+from refquant.conformance.operations import comparison, floats_to_hex
 from refquant.conformance.process import Testee, Trouble
 from refquant.conformance.runner import introduce
 from refquant.errors import ArgumentError
@@ -178,6 +178,7 @@ def _compare(testee: Testee, operation: str, asked: Given) -> tuple[dict[str, An
         "flags": [],
         "input": asked,
         "expected": expected,
+        "compare": comparison(operation, expected),
         "source": "refquant",
     }
     try:
