@@ -65,8 +65,8 @@ def half(family: Family) -> None:
     given = {"weights": hexed([1.0, -65504.0, 70000.0])}
     family.add("half.encode", "two outside", "HALF-2", given, refusal("HALF-2", 1), "limit")
     for pattern in ("0000", "0080", "0100", "0180", "ff03", "0004", "003c", "ff7b", "fffb", "5535", "01bc"):
-        flags = {"0080": "negative-zero", "0100": "subnormal", "0180": "subnormal", "ff03": "subnormal"}
-        decoded(f"bits {pattern}", bytes.fromhex(pattern), flags.get(pattern, "bits"))
+        special = {"0080": "negative-zero", "0100": "subnormal", "0180": "subnormal", "ff03": "subnormal"}
+        decoded(f"bits {pattern}", bytes.fromhex(pattern), special.get(pattern, "bits"))
     for size in (1, 3):
         given = {"bytes": "00" * size}
         family.add("half.decode", "odd number of bytes", "TEN-4", given, refusal("TEN-4"), "length")

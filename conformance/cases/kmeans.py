@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from typing import Any
 
 from conformance.cases.family import Family, refusal
 from conformance.cases.pools import BAD, LENGTHS, NO_NBITS, hexed, mixed, tensors
@@ -44,7 +45,7 @@ def kmeans(family: Family) -> None:
 
     def add(title: str, values: list[float], nbits: int, flags: str, rules: str = "KM-1 KM-2 LUT-1") -> None:
         given = {"weights": hexed(values), "nbits": nbits}
-        repeat = {"repeat": 2} if "KM-3" in rules else {}
+        repeat: dict[str, Any] = {"repeat": 2} if "KM-3" in rules else {}
         family.add("kmeans.encode", title, rules, given, {"entries": 1 << nbits}, flags, **repeat)
         if len(set(values)) <= 1 << nbits:
             return
