@@ -115,8 +115,8 @@ def custom_lut(family: Family) -> None:
     for title, codes, index in faults:
         add(title, 2, mixed(4), table_of(2), codes, refused=refusal("LUT-5", index))
     for nbits in (0, 9):
-        entries = hexed(table_of(nbits))
-        given = {"weights": hexed(mixed(2)), "nbits": nbits, "table": entries, "given_codes": [0, 0]}
+        written = hexed(table_of(nbits))
+        given = {"weights": hexed(mixed(2)), "nbits": nbits, "table": written, "given_codes": [0, 0]}
         family.add("custom_lut.encode", f"{nbits} bits", "TEN-5", given, refusal("TEN-5"), "nbits")
 
 
