@@ -33,11 +33,14 @@ ARITHMETIC = {
     ("linear.decode", "DEQ-4"): "DEP-44",
     ("custom_lut.encode", "LUT-5"): "DEP-6",
     ("lut.decode", "LUT-5"): "DEP-6",
+    ("lut.decode", "LUT-1"): "DEP-44",
+    ("symmetric.encode", "LIN-9"): "DEP-34",
+    ("kmeans.encode", "KM-4"): "DEP-33",
     ("kmeans.encode", "KM-1"): "DEP-33",
     ("kmeans.encode", "KM-3"): "DEP-33",
     **{
         (f"{chapter}.encode", "TEN-7"): "DEP-7"
-        for chapter in ("half", "linear", "symmetric", "kmeans", "int8")
+        for chapter in ("half", "linear", "symmetric", "linear_lut", "kmeans", "int8")
     },
 }
 
@@ -71,16 +74,10 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def flags() -> dict[str, dict[str, str]]:
-    """Give the note of a flag for each row: a case that has it shows the departure."""
-    return {
-        name: {"bug": row.case, "effect": row.theirs, "source": f"coremltools {row.since}: {TABLE.name}"}
-        for name, row in rows().items()
-    }
-
-
 def shown(case: Case) -> str:
-    """Give the row that a case shows; empty where it shows none."""
+    """Give the row that a case of a whole model is made to show; empty where it shows none."""
+    if not case["operation"].startswith("model."):
+        return ""
     return next((flag for flag in case["flags"] if re.fullmatch(r"DEP-\d+", flag)), "")
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from conformance.generate import HERE, Family, document
+from conformance.cases import HERE
+from conformance.cases.family import Family, document
 from conformance.whole import dequantization, file, fusion, half, int8, layers, selectors, tensor
 
 #: File -> what fills it; by chapter, and where a chapter has arithmetic of its own as well, `_models`.

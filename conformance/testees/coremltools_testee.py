@@ -192,6 +192,8 @@ def main() -> None:
             reply: Fields = {"protocol": 1, "implementation": known, "operations": OPERATIONS}
         else:
             try:
+                if not 1 <= request["input"].get("nbits", 8) <= 8:
+                    raise ValueError("its entry point takes 1 to 8 bits, and 16 for half precision")
                 answer = getattr(peer, request["operation"].replace(".", "_"))(request["input"])
                 reply = {"result": answer}
             except Skipped as skipped:

@@ -14,6 +14,8 @@ import math
 import struct
 import sys
 from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
 from typing import Any
 
 Fields = dict[str, Any]
@@ -53,8 +55,43 @@ def half_bits(x: float, rounding: Callable[[float], float]) -> int:
     return ((exponent + 14) << 10) + units
 
 
+@cache
+def joined_means(ordered: tuple[float, ...], entries: int) -> list[float]:
+    """Put sorted weights together in the best way until there are as many clusters as entries."""
+    spare = len(ordered) - entries
+
+    def cost(a: int, b: int) -> float:
+        mean = math.fsum(ordered[a:b]) / (b - a)
+        return math.fsum((w - mean) ** 2 for w in ordered[a:b])
+
+    # best[b][joined]: the least cost of the first b weights, with so many joined to the one before, and
+    # where the last cluster begins.
+    best: list[list[tuple[float, int]]] = [[(0.0, 0)] + [(math.inf, 0)] * spare]
+    for b in range(1, len(ordered) + 1):
+        costs = [cost(b - size, b) for size in range(1, min(b, spare + 1) + 1)]
+        best.append(
+            [
+                min(
+                    (best[b - size][joined - size + 1][0] + costs[size - 1], b - size)
+                    for size in range(1, min(b, joined + 1) + 1)
+                )
+                for joined in range(spare + 1)
+            ]
+        )
+    edges, joined = [len(ordered)], spare
+    while edges[-1]:
+        start = best[edges[-1]][joined][1]
+        joined -= edges[-1] - start - 1
+        edges.append(start)
+    edges.reverse()
+    return [math.fsum(ordered[a:b]) / (b - a) for a, b in zip(edges, edges[1:])]
+
+
 class Plain:
     """The operations, and the decisions in them that a fault may replace."""
+
+    def named(self, index: int | None) -> int | None:
+        return index
 
     # Packing.
     def bits(self, code: int, nbits: int) -> list[int]:
@@ -86,7 +123,12 @@ class Plain:
         if size != wanted:
             raise Refused
 
+    def check_nbits(self, nbits: int) -> None:
+        if not 1 <= nbits <= 8:
+            raise Refused
+
     def pack(self, f: Fields) -> Fields:
+        self.check_nbits(f["nbits"])
         self.check_codes(f["codes"], f["nbits"])
         bits = [b for code in self.order(f["codes"]) for b in self.bits(code, f["nbits"])]
         bits += [self.padding] * (-len(bits) % 8)
@@ -94,6 +136,7 @@ class Plain:
         return {"bytes": self.packed(data)}
 
     def unpack(self, f: Fields) -> Fields:
+        self.check_nbits(f["nbits"])
         self.check_size(len(f["bytes"]), -(-f["count"] * f["nbits"] // 8))
         bits = [b for byte in f["bytes"] for b in self.unbyte(byte)]
         self.check_padding(bits[f["count"] * f["nbits"] :])
@@ -117,10 +160,17 @@ class Plain:
     def outside(self, index: int, x: float) -> float:
         raise Refused(index)
 
+    def looked_at(self, values: list[Any]) -> list[Any]:
+        return values
+
+    def check_any(self, values: list[Any]) -> None:
+        """Nothing is as good as anything."""
+
     def half_encode(self, f: Fields) -> Fields:
+        self.check_any(f["weights"])
         self.check_finite(f["weights"])
         words = []
-        for i, w in enumerate(f["weights"]):
+        for i, w in enumerate(self.looked_at(f["weights"])):
             w = self.outside(i, w) if abs(w) >= self.limit else self.half_number(w)
             sign = 0x8000 if math.copysign(1, w) < 0 and (w or self.half_sign) else 0
             words.append(struct.pack(f"{self.half_order}H", half_bits(w, self.half_rounding) | sign))
@@ -129,8 +179,13 @@ class Plain:
     def half_decode(self, f: Fields) -> Fields:
         if len(f["bytes"]) % 2:
             raise Refused
-        found = struct.unpack(f"{self.half_decode_order}{len(f['bytes']) // 2}e", f["bytes"])
-        return {"weights": [self.half_number(x) for x in found]}
+        found = list(struct.unpack(f"{self.half_decode_order}{len(f['bytes']) // 2}e", f["bytes"]))
+        self.check_any(found)
+        self.check_decoded(found)
+        return {"weights": [self.half_number(x) for x in self.looked_at(found)]}
+
+    def check_decoded(self, numbers: list[float]) -> None:
+        self.check_finite(numbers)
 
     # Linear.
     whole: Callable[[float], int] = staticmethod(round)
@@ -178,26 +233,38 @@ class Plain:
         return w
 
     def encode_channel(self, values: list[float], nbits: int) -> tuple[list[int], float, float]:
-        values = [self.weight(w) for w in values]
+        values = [self.weight(w) for w in self.some(values)]
         least, greatest = min(values), max(values)
         scale = self.scale(least, greatest, nbits)
-        if not math.isfinite(f32(scale)):
-            raise Refused
         if self.is_small(scale, least, greatest):
             return [0] * len(values), scale, self.bias(least, greatest)
         codes = [self.code(self.steps(w, least, scale), nbits) for w in values]
         return codes, scale, self.bias(least, greatest)
 
+    def some(self, values: list[float]) -> list[float]:
+        """Without weights there is no least one."""
+        if not values:
+            raise Refused
+        return values
+
     def linear_encode(self, f: Fields) -> Fields:
-        return self.by_channels(f, lambda values: self.encode_channel(values, f["nbits"]))
+        self.check_nbits(f["nbits"])
+        top = (1 << f["nbits"]) - 1
+        return self.by_channels(f, top, lambda values: self.encode_channel(values, f["nbits"]))
+
+    def check_stored(self, index: int, numbers: list[float]) -> None:
+        """Refuse a channel by its scale, its bias and what its greatest code stands for."""
+        if not all(map(math.isfinite, numbers)):
+            raise Refused(index)
 
     def by_channels(
-        self, f: Fields, encode: Callable[[list[float]], tuple[list[int], float, float]]
+        self, f: Fields, top: int, encode: Callable[[list[float]], tuple[list[int], float, float]]
     ) -> Fields:
         self.check_finite(f["weights"])
         codes, scales, biases = [0] * len(f["weights"]), [], []
-        for members in self.members(f, f["weights"]):
+        for index, members in enumerate(self.members(f, f["weights"])):
             found, scale, bias = encode([f["weights"][i] for i in members])
+            self.check_stored(index, [f32(scale), f32(bias), f32(top * f32(scale) + f32(bias))])
             for i, code in zip(members, found):
                 codes[i] = code
             scales.append(self.stored(scale))
@@ -218,7 +285,7 @@ class Plain:
         return (w - bias) / scale
 
     def symmetric_channel(self, values: list[float]) -> tuple[list[int], float, float]:
-        values = [self.weight(w) for w in values]
+        values = [self.weight(w) for w in self.some(values)]
         peak = self.peak(values)
         scale = self.f64(peak / self.half_range)
         bias = -self.middle * scale
@@ -227,7 +294,7 @@ class Plain:
         return [self.whole(self.symmetric_steps(w, bias, scale)) & 255 for w in values], scale, bias
 
     def symmetric_encode(self, f: Fields) -> Fields:
-        return self.by_channels(f, self.symmetric_channel)
+        return self.by_channels(f, 255, self.symmetric_channel)
 
     # Tables.
     def entry(self, i: int, scale: float, bias: float) -> float:
@@ -237,6 +304,7 @@ class Plain:
         return table
 
     def linear_lut_encode(self, f: Fields) -> Fields:
+        self.check_nbits(f["nbits"])
         self.check_finite(f["weights"])
         codes, scale, bias = self.encode_channel(f["weights"], f["nbits"])
         table = [self.entry(i, scale, bias) for i in range(1 << f["nbits"])]
@@ -255,6 +323,8 @@ class Plain:
                 raise Refused(i)
 
     def custom_lut_encode(self, f: Fields) -> Fields:
+        self.check_nbits(f["nbits"])
+        self.check_any(f["weights"])
         self.check_table(f["table"], f["nbits"])
         self.check_given(f["given_codes"], f["table"], len(f["weights"]))
         codes = [int(code) & 255 if isinstance(code, (int, float)) else 0 for code in f["given_codes"]]
@@ -266,7 +336,10 @@ class Plain:
         return table[code]
 
     def lut_decode(self, f: Fields) -> Fields:
-        return {"weights": [self.look_up(f["table"], code, i) for i, code in enumerate(f["codes"])]}
+        self.check_any(f["codes"])
+        self.check_decoded(f["table"])
+        codes = self.looked_at(f["codes"])
+        return {"weights": [self.look_up(f["table"], code, i) for i, code in enumerate(codes)]}
 
     # Dequantization.
     def decoded(self, code: int, scale: float, bias: float) -> float:
@@ -275,8 +348,8 @@ class Plain:
     def check_scales(self, scales: list[float], biases: list[float], channels: int) -> None:
         if len(scales) not in (1, channels) or len(biases) not in (0, len(scales)):
             raise Refused
-        self.check_finite(scales)
-        self.check_finite(biases)
+        self.check_decoded(scales)
+        self.check_decoded(biases)
 
     def broadcast(self, values: list[float], channels: int) -> list[float]:
         return values * channels if len(values) == 1 else values or [0.0] * channels
@@ -301,7 +374,8 @@ class Plain:
     def int8_encode(self, f: Fields) -> Fields:
         self.check_finite(f["weights"])
         peak = self.peak(f["weights"])
-        codes = [self.int8_whole(self.int8_steps(w, peak)) if peak else self.no_peak() for w in f["weights"]]
+        weights = self.looked_at(f["weights"])
+        codes = [self.int8_whole(self.int8_steps(w, peak)) if peak else self.no_peak() for w in weights]
         return {"codes": [code & 255 for code in codes], "scales": [f32(peak / self.int8_range)]}
 
     def no_peak(self) -> int:
@@ -311,48 +385,29 @@ class Plain:
         return code - 256 if code > 127 else code
 
     def int8_decode(self, f: Fields) -> Fields:
-        return {"weights": [f32(self.signed(code) * f["scales"][0]) for code in f["codes"]]}
+        self.check_any(f["codes"])
+        self.check_decoded(f["scales"])
+        return {"weights": [f32(self.signed(code) * f["scales"][0]) for code in self.looked_at(f["codes"])]}
 
-    # k-means, by trying every clustering of the sorted distinct weights (small tensors only).
+    # k-means.
     def clusters(self, values: list[float], entries: int) -> list[float]:
-        ordered = sorted(values)
-        count = len(ordered)
-        sums, squares = [0.0], [0.0]
-        for w in ordered:
-            sums.append(sums[-1] + w)
-            squares.append(squares[-1] + w * w)
-
-        def cost(a: int, b: int) -> float:
-            part = [w - ordered[a] for w in ordered[a:b]]
-            mean = sum(part) / len(part)
-            return sum((w - mean) ** 2 for w in part)
-
-        costs = {(a, b): cost(a, b) for a in range(count) for b in range(a + 1, count + 1)}
-        best: list[tuple[float, list[int]]] = [(0.0, [0])] + [
-            (costs[0, b], [0, b]) for b in range(1, count + 1)
-        ]
-        for _ in range(min(entries, count) - 1):
-            best = [
-                min(
-                    [best[b], *((best[a][0] + costs[a, b], [*best[a][1], b]) for a in range(1, b))],
-                    key=lambda found: found[0],
-                )
-                for b in range(count + 1)
-            ]
-        edges = best[count][1]
-        return [math.fsum(ordered[a:b]) / (b - a) for a, b in zip(edges, edges[1:])]
+        return joined_means(tuple(sorted(values)), entries)
 
     def finish(self, means: list[float], entries: int) -> list[float]:
         return means + means[-1:] * (entries - len(means))
+
+    def check_kmeans_nbits(self, nbits: int) -> None:
+        self.check_nbits(nbits)
 
     def nearest(self, w: float, table: list[float]) -> int:
         return min(range(len(table)), key=lambda i: (abs(w - table[i]), i))
 
     def kmeans_encode(self, f: Fields) -> Fields:
+        self.check_kmeans_nbits(f["nbits"])
         self.check_finite(f["weights"])
         entries = 1 << f["nbits"]
         distinct = sorted({w + 0.0 for w in f["weights"]})
-        means = distinct if len(distinct) <= entries else self.clusters(f["weights"], entries)
+        means = distinct or [0.0] if len(distinct) <= entries else self.clusters(f["weights"], entries)
         table = self.finish(sorted(f32(mean) for mean in means), entries)
         return {"codes": [self.nearest(w, table) for w in f["weights"]], "table": table}
 
@@ -366,12 +421,25 @@ def _toward_zero(x: float) -> float:
     return next_f32(rounded, -1) if abs(rounded) > abs(x) else rounded
 
 
+def _unrounded(self: Plain, w: float, least: float, scale: float) -> Any:
+    return Fraction(w - least) * Fraction(1 / scale)
+
+
+def _fused(i: int, scale: float, bias: float) -> float:
+    return float(Fraction(i) * Fraction(scale) + Fraction(bias))
+
+
 def _flush(self: Plain, w: float) -> float:
     return 0.0 if abs(w) < 2.0**-126 else w
 
 
 #: Fault -> the decisions that it replaces. A function takes the testee first, as a method does.
 FAULTS: dict[str, dict[str, Any]] = {
+    "any.nine-bits": {"check_nbits": lambda self, n: None if n == 9 else Plain.check_nbits(self, n)},
+    "any.sixteen-bits": {"check_nbits": lambda self, n: None if n == 16 else Plain.check_nbits(self, n)},
+    "any.no-bits": {"check_nbits": lambda self, n: None if n == 0 else Plain.check_nbits(self, n)},
+    "any.index-where-there-is-none": {"named": lambda self, index: index or 0},
+    "any.no-index": {"named": lambda self, index: None},
     "pack.bits-lsb-first": {"bits": lambda self, code, n: [code >> i & 1 for i in range(n)]},
     "pack.bytes-lsb-first": {"byte": lambda self, bits: sum(bit << i for i, bit in enumerate(bits))},
     "pack.padding-of-ones": {"padding": 1},
@@ -417,12 +485,21 @@ FAULTS: dict[str, dict[str, Any]] = {
     "half.takes-nan": {
         "check_finite": lambda self, values: [_refuse(i) for i, x in enumerate(values) if math.isinf(x)]
     },
+    "half.first-only": {"looked_at": lambda self, values: values[:1]},
+    "half.even-lengths-only": {"looked_at": lambda self, values: values[: len(values) // 2 * 2]},
+    "half.needs-a-weight": {"check_any": lambda self, values: None if values else _refuse(None)},
     "half.drops-a-bit": {"half_rounding": lambda x: round(x / 2) * 2},
     "linear.ties-away": {"whole": away},
     "linear.ties-up": {"whole": lambda x: math.floor(x + 0.5)},
     "linear.truncates": {"whole": int},
     "linear.rounds-up": {"whole": math.ceil},
     "linear.divides-by-the-scale": {"steps": lambda self, w, least, scale: (w - least) / scale},
+    "linear.fused": {"steps": _unrounded},
+    "linear.greatest-code-unchecked": {
+        "check_stored": lambda self, index, numbers: Plain.check_stored(self, index, numbers[:2])
+    },
+    "linear.scale-unchecked": {"check_stored": lambda self, index, numbers: None},
+    "linear.takes-nothing": {"some": lambda self, values: values or [0.0]},
     "linear.stored-scale": {"steps": lambda self, w, least, scale: (w - least) * (1 / (f32(scale) or scale))},
     "linear.binary32-steps": {"steps": _f32_result},
     "linear.binary32-scale": {"f64": f32},
@@ -473,6 +550,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "lut.entries-in-binary32": {"entry": lambda self, i, scale, bias: f32(f32(i * scale) + bias)},
     "lut.entries-in-the-middle": {"entry": lambda self, i, scale, bias: f32((i + 0.5) * scale + bias)},
     "lut.wraps-past-the-table": {"look_up": lambda self, table, code, index: table[code % len(table)]},
+    "lut.fused": {"entry": lambda self, i, scale, bias: f32(_fused(i, scale, bias))},
     "lut.off-by-one": {"look_up": lambda self, table, code, index: table[code - 1]},
     "custom.takes-any-table": {"check_table": lambda self, table, n: None},
     "custom.takes-any-codes": {"check_given": lambda self, codes, table, count: None},
@@ -491,6 +569,10 @@ FAULTS: dict[str, dict[str, Any]] = {
     },
     "decode.bias-must-be-there": {
         "check_scales": lambda self, s, b, channels: _refuse(None) if len(s) != len(b) else None
+    },
+    "decode.takes-nan": {"check_decoded": lambda self, numbers: None},
+    "decode.takes-infinity": {
+        "check_decoded": lambda self, numbers: [_refuse(i) for i, x in enumerate(numbers) if math.isnan(x)]
     },
     "decode.takes-anything": {
         "check_scales": lambda self, s, b, channels: None,
@@ -529,6 +611,12 @@ FAULTS: dict[str, dict[str, Any]] = {
     },
     "kmeans.ties-to-the-higher": {
         "nearest": lambda self, w, table: min(range(len(table)), key=lambda i: (abs(w - table[i]), -i))
+    },
+    "kmeans.few-bits": {"check_kmeans_nbits": lambda self, n: _refuse(None) if n in (4, 6, 7, 8) else None},
+    "kmeans.loses-a-weight": {
+        "finish": lambda self, means, entries: (
+            (means[1:] or means) + means[-1:] * (entries - len(means[1:] or means))
+        )
     },
     "kmeans.empty-table": {"finish": lambda self, means, entries: []},
 }
@@ -586,7 +674,7 @@ def answer(plain: Plain, operation: str, given: Fields) -> Fields:
         result = getattr(plain, operation.replace(".", "_"))(fields)
         return {"result": {name: WRITE[name](value) for name, value in result.items()}}
     except Refused as refused:
-        return {"error": {"message": "refused", "index": refused.index}}
+        return {"error": {"message": "refused", "index": plain.named(refused.index)}}
     except (ArithmeticError, ValueError, IndexError) as error:
         return {"error": {"message": repr(error)}}
 

@@ -39,9 +39,15 @@ class Refused(Exception):  # noqa: N818
         self.index = index
 
 
+def check_nbits(f: Fields) -> None:
+    if not 1 <= f["nbits"] <= 8:
+        raise Refused("codes have 1 to 8 bits")
+
+
 def pack(f: Fields) -> Fields:
+    check_nbits(f)
     codes = np.frombuffer(bytes.fromhex(f["codes"]), np.uint8)
-    large = np.flatnonzero(codes >> f["nbits"]) if f["nbits"] < 8 else []
+    large: Any = np.flatnonzero(codes >> f["nbits"]) if f["nbits"] < 8 else []
     if len(large):
         raise Refused("code does not fit", int(large[0]))
     bits = np.unpackbits(codes[:, None], axis=1)[:, 8 - f["nbits"] :]
@@ -49,6 +55,7 @@ def pack(f: Fields) -> Fields:
 
 
 def unpack(f: Fields) -> Fields:
+    check_nbits(f)
     data = np.frombuffer(bytes.fromhex(f["bytes"]), np.uint8)
     if len(data) != -(-f["count"] * f["nbits"] // 8):
         raise Refused("wrong number of bytes")
@@ -67,13 +74,13 @@ def half_encode(f: Fields) -> Fields:
 def half_decode(f: Fields) -> Fields:
     if len(f["bytes"]) % 4:
         raise Refused("odd number of bytes")
-    return {"weights": floats_hex(np.frombuffer(bytes.fromhex(f["bytes"]), "<f2"))}
+    return {"weights": floats_hex(finite(np.frombuffer(bytes.fromhex(f["bytes"]), "<f2"), "weight"))}
 
 
 def by_channel(values: Any, f: Fields) -> Any:
     """Shape (channels, weights of a channel)."""
     shape = f["outer"], f["channels"], f["inner"]
-    if values.size != np.prod(shape):
+    if values.size != np.prod(shape) or not values.size:
         raise Refused("weights do not fill the shape")
     return values.reshape(shape).transpose(1, 0, 2).reshape(f["channels"], -1)
 
@@ -89,10 +96,17 @@ def affine(rows: Any, nbits: int) -> Any:
     return np.rint((rows - least[:, None]) * inverse[:, None]), scales, least
 
 
+def check_stored(scales: Any, biases: Any, top: int) -> None:
+    scales, biases = finite(scales.astype(np.float32), "scale"), finite(biases.astype(np.float32), "bias")
+    weights = top * scales.astype(np.float64) + biases
+    finite(weights.astype(np.float32), "decoded weight")
+
+
 def linear_encode(f: Fields) -> Fields:
+    check_nbits(f)
     rows = by_channel(finite(floats(f["weights"]), "weight"), f)
     codes, scales, biases = affine(rows, f["nbits"])
-    finite(scales.astype(np.float32), "scale")
+    check_stored(scales, biases, 2 ** f["nbits"] - 1)
     return {
         "codes": codes_hex(in_order(codes, f)),
         "scales": floats_hex(scales),
@@ -104,6 +118,7 @@ def symmetric_encode(f: Fields) -> Fields:
     rows = by_channel(finite(floats(f["weights"]), "weight"), f)
     scales = np.abs(rows).max(1) / 127
     biases = -128 * scales
+    check_stored(scales, biases, 255)
     numerator = rows - biases[:, None]
     out = np.zeros_like(numerator)
     codes = np.rint(np.divide(numerator, scales[:, None], out=out, where=scales[:, None] > 1e-6))
@@ -124,12 +139,17 @@ def linear_decode(f: Fields) -> Fields:
 
 
 def linear_lut_encode(f: Fields) -> Fields:
-    codes, scales, biases = affine(finite(floats(f["weights"]), "weight")[None], f["nbits"])
+    check_nbits(f)
+    weights = finite(floats(f["weights"]), "weight")
+    if not weights.size:
+        raise Refused("no weights")
+    codes, scales, biases = affine(weights[None], f["nbits"])
     table = np.arange(2 ** f["nbits"]) * scales[0] + biases[0]
     return {"codes": codes_hex(codes), "table": floats_hex(table)}
 
 
 def custom_lut_encode(f: Fields) -> Fields:
+    check_nbits(f)
     weights, table = floats(f["weights"]), floats(f["table"])
     if len(table) != 2 ** f["nbits"]:
         raise Refused("wrong length of table")
@@ -144,7 +164,8 @@ def custom_lut_encode(f: Fields) -> Fields:
 
 
 def lut_decode(f: Fields) -> Fields:
-    codes, table = np.frombuffer(bytes.fromhex(f["codes"]), np.uint8), floats(f["table"])
+    codes = np.frombuffer(bytes.fromhex(f["codes"]), np.uint8)
+    table = finite(floats(f["table"]), "table entry")
     past = np.flatnonzero(codes >= len(table))
     if past.size:
         raise Refused("code past the table", int(past[0]))
@@ -160,7 +181,7 @@ def int8_encode(f: Fields) -> Fields:
 
 def int8_decode(f: Fields) -> Fields:
     codes = np.frombuffer(bytes.fromhex(f["codes"]), np.int8)
-    return {"weights": floats_hex(codes * floats(f["scales"])[0])}
+    return {"weights": floats_hex(codes * finite(floats(f["scales"]), "scale")[0])}
 
 
 OPERATIONS = {

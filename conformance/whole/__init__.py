@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from conformance.generate import Family, refusal
+from conformance.cases.family import Family, refusal
 from refquant.schema.coreml import Model, WeightParams
 from tests.networks import Net, network
 from tests.oracle import Refused, models

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import DEQUANTIZATION, SETTINGS, ask, chain, convolution, params, product, quantized
 from conformance.whole.layers import FLAGS, holders, stated, with_flag
 from refquant.schema.coreml import Model

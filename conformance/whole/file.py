@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import (
     DEQUANTIZATION,
     LINEAR,

@@ -6,7 +6,7 @@ import math
 from array import array
 from typing import Any
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import (
     LINEAR,
     SETTINGS,
@@ -108,8 +108,7 @@ def deconvolutions(family: Family) -> None:
         ask(family, f"{sizes}, batchnorm", "FUS-5 LAY-3", "fusion axis DEP-1", model, LINEAR)
     made = convolution(6, 4, groups=2, bias=False, deconvolution=True)
     model = chain(made, scale((6,)))
-    title = "a grouped deconvolution has no dimension of output channels"
-    ask(family, title, "FUS-10 LAY-3", "fusion axis DEP-10", model, LINEAR)
+    ask(family, "deconvolution in groups, scale", "FUS-6 LAY-3 DEQ-5", "fusion axis DEP-10", model, LINEAR)
 
 
 def vectors(family: Family) -> None:

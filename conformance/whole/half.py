@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import DEQUANTIZATION, SETTINGS, ask, chain, copied, params, product, quantized
 from conformance.whole.tensor import row
 from refquant.model.tensor import store_float32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import (
     DEQUANTIZATION,
     LINEAR,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import LINEAR, SETTINGS, ask, chain, convolution, copied, layer, params
 from refquant.schema.coreml import Model
 from tests.networks import LAYERS, Net, network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import (
     LINEAR,
     SETTINGS,

@@ -7,7 +7,7 @@ import struct
 from array import array
 from typing import Any
 
-from conformance.generate import Family
+from conformance.cases.family import Family
 from conformance.whole import DEQUANTIZATION, LINEAR, SETTINGS, ask, chain, copied, params, product, quantized
 from refquant.model.tensor import store_float32
 from refquant.schema.coreml import Model, WeightParams

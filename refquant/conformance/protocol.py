@@ -15,7 +15,7 @@ PROTOCOL = 1
 #: The first request to every testee.
 START = {"command": "start", "protocol": PROTOCOL}
 
-#: What a field of a result is: pairs of hexadecimal digits.
+#: What a field of a result is, but for `faults`: pairs of hexadecimal digits.
 DIGITS = re.compile("(?:[0-9a-fA-F]{2})*")
 
 Answer = dict[str, Any]
@@ -85,8 +85,25 @@ def _result_faults(result: object) -> Iterator[str]:
         yield "`result` is no object"
     else:
         for key, value in result.items():
-            if not isinstance(value, str) or not DIGITS.fullmatch(value):
+            if key == "faults":
+                yield from _list_faults(value)
+            elif not isinstance(value, str) or not DIGITS.fullmatch(value):
                 yield f"`{key}` is no string of pairs of hexadecimal digits: {_shown(value)}"
+
+
+def _list_faults(value: object) -> Iterator[str]:
+    if not isinstance(value, list) or not all(map(_is_fault, value)):
+        yield f"`faults` is no list of objects with `rule`, `layer` and `tensor`: {_shown(value)}"
+
+
+def _is_fault(fault: object) -> bool:
+    if not isinstance(fault, dict) or not {"rule", "layer", "tensor"} <= set(fault):
+        return False
+    index = fault.get("index")
+    named = isinstance(fault["rule"], str) and all(
+        fault[key] is None or isinstance(fault[key], str) for key in ("layer", "tensor")
+    )
+    return named and (index is None or (is_whole(index) and index >= 0))
 
 
 def _error_faults(error: object) -> Iterator[str]:

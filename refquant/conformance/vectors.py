@@ -59,14 +59,15 @@ def select(
     id_globs: Iterable[str] = ("*",),
     level: str = "optional",
     given: dict[str, dict[str, Any]] | None = None,
+    flag_globs: Iterable[str] = ("*",),
 ) -> tuple[list[Case], dict[str, str]]:
-    """Choose cases by family, by id and up to a level; with them, the sentences of all rules.
+    """Choose cases by family, id and flag, and up to a level; with them, the sentences of all rules.
 
     The families are those of the kit where no others are given. Raises ArgumentError where nothing is
     chosen, so that a typing error is not taken for a success.
     """
     wanted_levels = LEVELS[: LEVELS.index(level) + 1]
-    ids = list(id_globs)
+    ids, flags = list(id_globs), list(flag_globs)
     cases, rules = [], {}
     known = families() if given is None else given
     for name, content in known.items():
@@ -77,6 +78,7 @@ def select(
                 for case in content["cases"]
                 if case["level"] in wanted_levels
                 and any(fnmatch.fnmatchcase(case["id"], pattern) for pattern in ids)
+                and any(fnmatch.fnmatchcase(flag, pattern) for flag in case["flags"] for pattern in flags)
             ]
     if not cases:
         raise ArgumentError(f"no case is chosen; the families are {', '.join(known)}")

@@ -25,8 +25,11 @@ def linear(codes: list[int], scales: list[float], biases: list[float], channels:
 
 def lookup(codes: list[int], table: list[float], nbits: int) -> list[float]:
     """LUT-6, LUT-1."""
-    if len(table) != 2**nbits or not all(math.isfinite(entry) for entry in table):
+    if len(table) != 2**nbits:
         raise Refused("LUT-1")
+    for index, entry in enumerate(table):
+        if not math.isfinite(entry):
+            raise Refused("LUT-1", index)
     return [table[code] for code in codes]
 
 

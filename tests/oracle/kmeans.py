@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from tests.oracle.rounding import round_binary32
 
@@ -46,12 +47,18 @@ def optimum(weights: list[float], size: int) -> Optimum:
     goes to its nearest entry. So the best way to cut the first `stop` distinct weights into `k` runs is the
     best way to cut the first `start` into `k - 1`, and one run from there, for the best `start`. The squared
     errors of a run grow with the distance of its entry from its mean, so its best entry is the binary32
-    number nearest to the mean. Quadratic in the number of distinct weights, times `size`.
+    number nearest to the mean.
+
+    Cutting a run in two never adds to the errors, as both parts may keep its entry. So there is a best table
+    with as many runs as it may have, none of them empty: the first `k` runs end at `k` weights at least, and
+    leave at least one for each run to come. `spare` is how many more weights there are than runs, and so how
+    far an end can be from the first possible one.
     """
     exact = [Fraction(w) for w in weights]
     distinct = sorted(set(exact))
     times = [exact.count(value) for value in distinct]
 
+    @cache
     def run(start: int, stop: int) -> Optimum:
         members = list(zip(distinct[start:stop], times[start:stop]))
         mean = sum(t * v for v, t in members) / Fraction(sum(t for _, t in members))
@@ -60,14 +67,15 @@ def optimum(weights: list[float], size: int) -> Optimum:
         return Optimum(errors, [float(entry)])
 
     count = len(distinct)
-    runs = {(start, stop): run(start, stop) for stop in range(1, count + 1) for start in range(stop)}
-    nothing = Optimum(Fraction(0), [])
-    best = [nothing, *(runs[0, stop] for stop in range(1, count + 1))]  # by `stop`, with one run
-    for _ in range(1, min(size, count)):
-        fewer, best = best, [nothing]
-        for stop in range(1, count + 1):
-            choices = [joined(fewer[start], runs[start, stop]) for start in range(stop)]
-            best.append(min(choices, key=lambda choice: choice.inertia))
+    size = min(size, count)
+    spare = count - size
+    best = {0: Optimum(Fraction(0), [])}  # by `stop`, with no run
+    for k in range(1, size + 1):
+        fewer, best = best, {}
+        for stop in range(k, k + spare + 1):
+            starts = [start for start in fewer if start < stop]
+            _, least = min((fewer[start].inertia + run(start, stop).inertia, start) for start in starts)
+            best[stop] = joined(fewer[least], run(least, stop))
     return best[count]
 
 

@@ -75,6 +75,8 @@ class Tensor(NamedTuple):
     axis: int | None
     #: The dimension with the channels when it is read, where other writers may have used more than one.
     read_axis: int | None
+    #: Groups of the channels along `read_axis`.
+    groups: int = 1
 
     def channels(self, axis: int | None) -> Channels:
         """See the shape as three dimensions, the channel in the middle."""
@@ -82,7 +84,8 @@ class Tensor(NamedTuple):
             raise Refused("LAY-3")
         if axis is None:
             return Channels(1, 1, product(self.shape))
-        return Channels(product(self.shape[:axis]), self.shape[axis], product(self.shape[axis + 1 :]))
+        outer, inner = product(self.shape[:axis]), product(self.shape[axis + 1 :])
+        return Channels(outer // self.groups, self.shape[axis] * self.groups, inner, self.groups)
 
 
 def product(sizes: tuple[int, ...]) -> int:
@@ -116,8 +119,9 @@ def tensors(layer: Any) -> list[Tensor]:
     stated = parameters(layer)
     found = []
     if kind(layer) == "convolution":
-        shape, axis = kernel(stated)
-        found.append(Tensor(layer, "weights", stated.weights, shape, axis, axis))
+        shape, axis, groups = kernel(stated)
+        own = axis if groups == 1 else None
+        found.append(Tensor(layer, "weights", stated.weights, shape, own, axis, groups))
     for layer_type, names, sizes, flag in TABLE:
         if layer_type == kind(layer) and (not flag or attrgetter(flag)(stated)):
             shape = tuple(getattr(stated, size) for size in sizes.split())
@@ -144,14 +148,16 @@ def holders(stated: Any) -> list[Any]:
     return list(stated.weightParams)
 
 
-def kernel(convolution: Any) -> tuple[tuple[int, ...] | None, int | None]:
-    """LAY-3, LIN-7: shape and channel axis of a convolution's weights."""
+def kernel(convolution: Any) -> tuple[tuple[int, ...] | None, int | None, int]:
+    """LAY-3, DEQ-5: shape of a convolution's weights, channel axis, and groups along it."""
     if len(convolution.kernelSize) != 2:
-        return None, None
+        return None, None, 1
     height, width = convolution.kernelSize
     outputs, inputs = convolution.outputChannels, convolution.kernelChannels
     if not convolution.isDeconvolution:
-        return (outputs, inputs, height, width), 0
+        return (outputs, inputs, height, width), 0, 1
     # No groups is one group.
     groups = convolution.nGroups or 1
-    return (inputs, outputs // groups, height, width), (1 if groups == 1 else None)
+    if outputs % groups or inputs % groups:
+        return None, None, 1
+    return (inputs, outputs // groups, height, width), 1, groups

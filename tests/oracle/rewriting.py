@@ -167,16 +167,16 @@ def behind_convolution(
 
 
 def channels_of(producer: Any) -> Channels | None:
-    """See a producer's weights by its output channels; None: they do not lie along one dimension."""
+    """See a producer's weights by its output channels; None: it states too little."""
     held = parameters(producer)
     if kind(producer) == "innerProduct":
         return Channels(1, held.outputChannels, held.inputChannels)
-    shape, axis = kernel(held)
-    if shape is None or axis is None:
+    shape, axis, groups = kernel(held)
+    if shape is None:
         return None
     if axis == 0:
         return Channels(1, shape[0], shape[1] * shape[2] * shape[3])
-    return Channels(shape[0], shape[1], shape[2] * shape[3])
+    return Channels(shape[0] // groups, shape[1] * groups, shape[2] * shape[3], groups)
 
 
 def whole(params: Any, count: int) -> bool:

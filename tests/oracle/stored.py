@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tests.oracle import dequantization, half, int8, kmeans, linear, lut, packing, symmetric
 from tests.oracle.refusal import Refused
-from tests.oracle.tensor import Channels, check_bits, check_filled, finite
+from tests.oracle.tensor import Channels, check_bits, check_filled, finite, positions
 
 
 def form(params: Any) -> str:
@@ -62,8 +63,10 @@ def read_codes(params: Any, channels: Channels, size: int) -> list[float]:
         return dequantization.lookup(codes, list(quantization.lookupTableQuantization.floatValue), nbits)
     scales = list(quantization.linearQuantization.scale)
     biases = list(quantization.linearQuantization.bias)
-    if not all(map(math.isfinite, [*scales, *biases])):
-        raise Refused("DEQ-4")
+    for numbers in (scales, biases):
+        for index, stored in enumerate(numbers):
+            if not math.isfinite(stored):
+                raise Refused("DEQ-4", index)
     return dequantization.linear(codes, scales, biases, channels)
 
 
@@ -94,6 +97,22 @@ def write_int8(params: Any, weights: list[float]) -> None:
     params.quantization.linearQuantization.scale.append(found.scale)
 
 
+def overflowing(
+    encode: Callable[[list[float], int, Channels], object],
+    weights: list[float],
+    nbits: int,
+    channels: Channels,
+) -> int:
+    """Give the first channel with a number past binary32."""
+    for channel in range(channels.count):
+        own = [weights[at] for at in positions(channels, channel)]
+        try:
+            encode(own, nbits, Channels(1, 1, len(own)))
+        except OverflowError:
+            return channel
+    raise AssertionError("no channel by itself goes past binary32")
+
+
 def write_codes(params: Any, mode: str, nbits: int, channels: Channels) -> None:
     """TEN-5: quantize a tensor of floats by the chapter of a mode."""
     weights = list(params.floatValue)
@@ -103,7 +122,7 @@ def write_codes(params: Any, mode: str, nbits: int, channels: Channels) -> None:
         try:
             found = encode(weights, nbits, channels)
         except OverflowError:
-            raise Refused("LIN-9") from None
+            raise Refused("LIN-9", overflowing(encode, weights, nbits, channels)) from None
         clear(params)
         params.quantization.linearQuantization.scale.extend(found.scales)
         params.quantization.linearQuantization.bias.extend(found.biases)

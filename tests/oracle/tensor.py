@@ -14,25 +14,31 @@ class Channels:
     """A tensor seen as three dimensions with the channel in the middle.
 
     Axis 0 of (C, ...) is (1, C, rest); axis 1 of (K, C, H, W) is (K, C, H * W); one channel is (1, 1, n).
+    In groups, so many such parts follow one another, each with its share of the channels (DEQ-5).
     """
 
     outer: int
     count: int
     inner: int
+    groups: int = 1
 
 
 def positions(channels: Channels, channel: int) -> list[int]:
     """Give the positions of one channel's weights, in tensor order (the last dimension runs fastest)."""
-    count, inner = channels.count, channels.inner
-    return [(o * count + channel) * inner + i for o in range(channels.outer) for i in range(inner)]
+    share, inner = channels.count // channels.groups, channels.inner
+    group, own = divmod(channel, share)
+    rows = [(group * channels.outer + o) * share + own for o in range(channels.outer)]
+    return [row * inner + i for row in rows for i in range(inner)]
 
 
 def owners(channels: Channels) -> list[int]:
     """Give the channel of every weight, in tensor order."""
+    share = channels.count // channels.groups
     return [
-        channel
+        group * share + own
+        for group in range(channels.groups)
         for _ in range(channels.outer)
-        for channel in range(channels.count)
+        for own in range(share)
         for _ in range(channels.inner)
     ]
 

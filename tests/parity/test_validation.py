@@ -13,6 +13,8 @@ from refquant.schema.coreml import Model
 from tests.networks import LAYERS, Net, network
 from tests.parity.conftest import Peer
 
+pytestmark = pytest.mark.parity
+
 
 def chain(*steps: Callable[[Net], object]) -> Model:
     def build(net: Net) -> None:
