@@ -7,7 +7,7 @@ import random
 from conformance.cases.family import Family, refusal
 from conformance.cases.pools import BAD, hexed, mixed, tensors
 from tests import oracle
-from tests.hard import f32
+from tests.hard import GREATEST, after, f32
 
 
 def int8(family: Family) -> None:
@@ -20,6 +20,15 @@ def int8(family: Family) -> None:
         found = oracle.int8.encode(values)
         expected = {"codes": found.data.hex(), "scales": hexed([found.scale])}
         family.add("int8.encode", title, "INT8-1 INT8-2", {"weights": hexed(values)}, expected, flags)
+    for sign in (1.0, -1.0):
+        given = {"weights": hexed([1.0, sign * GREATEST])}
+        title = "the greatest binary32 number"
+        family.add("int8.encode", title, "INT8-7", given, refusal("INT8-7"), "overflow")
+    values = [1.0, after(GREATEST, -1)]
+    found = oracle.int8.encode(values)
+    expected = {"codes": found.data.hex(), "scales": hexed([found.scale])}
+    title = "the number before the greatest"
+    family.add("int8.encode", title, "INT8-7 INT8-1", {"weights": hexed(values)}, expected, "overflow")
     for title, bad in BAD:
         for index in (0, 2):
             values = mixed(3)

@@ -99,7 +99,14 @@ def linear(family: Family) -> None:
         for values in reciprocal_tensors(nbits, 4 if nbits > 2 else 1):
             add("near a tie", values, nbits, one_channel(values), "reciprocal")
         for values in contracted_tensors(nbits, 2):
-            add("a tie after rounding", values, nbits, one_channel(values), "contraction tie")
+            add(
+                "a tie after rounding",
+                values,
+                nbits,
+                one_channel(values),
+                "contraction tie",
+                f"{RULES} LIN-10",
+            )
         for values in great_ranges(nbits):
             add("a range to the end of binary32", values, nbits, one_channel(values), "overflow")
         for channels, title, flags in shapes():

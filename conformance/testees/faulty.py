@@ -376,7 +376,13 @@ class Plain:
         peak = self.peak(f["weights"])
         weights = self.looked_at(f["weights"])
         codes = [self.int8_whole(self.int8_steps(w, peak)) if peak else self.no_peak() for w in weights]
-        return {"codes": [code & 255 for code in codes], "scales": [f32(peak / self.int8_range)]}
+        scale = f32(peak / self.int8_range)
+        self.check_read_back(f32(127 * scale))
+        return {"codes": [code & 255 for code in codes], "scales": [scale]}
+
+    def check_read_back(self, greatest: float) -> None:
+        if math.isinf(greatest):
+            _refuse(None)
 
     def no_peak(self) -> int:
         return 0
@@ -583,6 +589,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "int8.128-steps": {"int8_range": 128},
     "int8.factor-first": {"int8_steps": lambda self, w, peak: w * (127 / peak)},
     "int8.divides-zero-by-zero": {"no_peak": lambda self: _refuse(None)},
+    "int8.takes-the-greatest": {"check_read_back": lambda self, greatest: None},
     "int8.unsigned": {"signed": lambda self, code: code},
     "kmeans.even-table": {
         "clusters": lambda self, values, entries: [

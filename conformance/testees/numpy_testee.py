@@ -175,6 +175,8 @@ def lut_decode(f: Fields) -> Fields:
 def int8_encode(f: Fields) -> Fields:
     weights = finite(floats(f["weights"]), "weight")
     peak = np.abs(weights).max()
+    if np.isinf(np.float32(127 * np.float64(np.float32(peak / 127)))):
+        raise Refused("code 127 would be read back as an infinity")
     codes = np.trunc(127 * (weights / peak)) if peak else weights * 0
     return {"codes": codes.astype(np.int8).tobytes().hex(), "scales": floats_hex([peak / 127])}
 

@@ -108,7 +108,7 @@ def versions(family: Family) -> None:
     inner.specificationVersion = 7
     model = pipeline(inner, chain(product()))
     model.specificationVersion = 6
-    ask(family, "a pipeline of version 6 with a model of 7", "FILE-1 FILE-2", "layer", model, LINEAR)
+    ask(family, "a pipeline of version 6 with a model of 7", "FILE-1 FILE-10 FILE-2", "layer", model, LINEAR)
     for kind in ("bias", "loadConstantND"):
         title = f"codes in {kind} alone, which some scans overlook"
         ask(family, title, "FILE-1", "layer", network(LAYERS[kind], 1), LINEAR)
@@ -200,7 +200,7 @@ def survivors(family: Family) -> None:
         for settings in (LINEAR, SETTINGS[-1]):
             ask(family, f"{title}, {settings['nbits']} bits", "FILE-5", "layer", given, settings)
     model = chain(Net.relu)
-    ask(family, "a network without weights", "FILE-5 TEN-8", "layer", model, LINEAR)
+    ask(family, "a network without weights", "FILE-10 FILE-5 TEN-8", "layer", model, LINEAR)
     model = chain(product(2, 2))
     store_float32(params(model), array("f", [-0.0, 0.0, -0.0, 0.0]))
     ask(family, "negative zeros to 16 bits", "HALF-1 FILE-5", "negative-zero", model, SETTINGS[-1])

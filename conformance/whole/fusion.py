@@ -26,7 +26,7 @@ from refquant.schema.coreml import Model
 from tests.networks import BATCHNORMS, CHAINS, LAYERS, Net, network
 
 #: Rules that every pair that fuses is about.
-PAIR = "FUS-1 FUS-2 FUS-4 FUS-9"
+PAIR = "FUS-1 FUS-2 FUS-4 FUS-9 FUS-11"
 
 
 def fusion(family: Family) -> None:
@@ -147,7 +147,7 @@ def forms(family: Family) -> None:
     model = halved(chain(Net.batchnorm, scale()), 0, "gamma", "beta", "mean", "variance")
     ask(family, "a batchnorm in half precision", "FUS-10 TEN-8", "fusion DEP-17", model, LINEAR)
     model = halved(chain(convolution(bias=False), scale()), 1, "scale")
-    ask(family, "a consumer in half precision", "FUS-10 FUS-6", "fusion", model, LINEAR)
+    ask(family, "a consumer in half precision", "FUS-15 FUS-6", "fusion", model, LINEAR)
     model = chain(convolution(bias=False), Net.relu, scale())
     made = quantized(model)
     model = chain(convolution(bias=False), scale())
@@ -175,7 +175,7 @@ def readers(family: Family) -> None:
     branch = model.neuralNetwork.layers.add(name="branch", input=["input"], output=["branch_out"])
     inner = branch.branch.ifBranch.layers.add(name="inner", input=[between], output=["branch_out"])
     inner.activation.ReLU.SetInParent()
-    ask(family, "read inside a branch", "FUS-2", "fusion DEP-27", model, LINEAR)
+    ask(family, "read inside a branch", "FUS-2 FUS-14", "fusion DEP-27", model, LINEAR)
 
     model = chain(convolution(bias=False))
     between = layer(model).output[0] = "between"
@@ -192,19 +192,19 @@ def readers(family: Family) -> None:
     loop.conditionVar = "condition_out"
     body = loop.bodyNetwork.layers.add(name="body", input=["input"], output=["loop_out"])
     body.activation.ReLU.SetInParent()
-    ask(family, "what lies between is a loop's condition", "FUS-2", "fusion DEP-27", model, LINEAR)
+    ask(family, "what lies between is a loop's condition", "FUS-2 FUS-14", "fusion DEP-27", model, LINEAR)
 
     for name in ("categoricalCrossEntropyLossLayer", "meanSquaredErrorLossLayer"):
         model = copied(pair)
         model.isUpdatable = True
         loss = getattr(model.neuralNetwork.updateParams.lossLayers.add(name="loss"), name)
         loss.input, loss.target = layer(model).output[0], "truth"
-        ask(family, f"read by {name}", "FUS-2", "fusion DEP-37", model, LINEAR)
+        ask(family, f"read by {name}", "FUS-2 FUS-14", "fusion DEP-37", model, LINEAR)
 
     model = chain(convolution(bias=False), scale(), kind="neuralNetworkClassifier")
     model.neuralNetworkClassifier.labelProbabilityLayerName = layer(model).output[0]
     title = "what lies between is the probabilities of a classifier"
-    ask(family, title, "FUS-3 FUS-2", "fusion DEP-37", model, LINEAR)
+    ask(family, title, "FUS-3 FUS-2 FUS-14", "fusion DEP-37", model, LINEAR)
 
 
 def writers(family: Family) -> None:
@@ -224,7 +224,7 @@ def writers(family: Family) -> None:
         given.CopyFrom(model.description.input[0])
         given.name = layer(model).output[0]
         title = f"what lies between is of the {feature} too"
-        ask(family, title, "FUS-2", "fusion DEP-38", model, LINEAR)
+        ask(family, title, "FUS-2 FUS-14", "fusion DEP-38", model, LINEAR)
 
     # `older` is written, read and written again: fused, the second value would come before it is read.
     model = chain(convolution(bias=False), scale())
@@ -243,13 +243,13 @@ def writers(family: Family) -> None:
         reader.activation.ReLU.SetInParent()
         layers.append(consumer)
         title = f"an older value is read between{', inside a branch' if inside else ''}"
-        ask(family, title, "FUS-2", "fusion DEP-38", model, LINEAR)
+        ask(family, title, "FUS-12", "fusion DEP-38", model, LINEAR)
     model = chain(Net.relu)
     layers = model.neuralNetwork.layers
     layers[0].output[0] = "older"
     layers.append(producer)
     layers.append(consumer)
-    ask(family, "an older value that nobody reads", "FUS-2 FUS-1", "fusion", model, LINEAR)
+    ask(family, "an older value that nobody reads", "FUS-12 FUS-1", "fusion", model, LINEAR)
 
 
 def batchnorms(family: Family) -> None:
@@ -281,7 +281,7 @@ def batchnorms(family: Family) -> None:
     ):
         model = chain(convolution(bias=False), batchnorm(epsilon=epsilon))
         store_float32(params(model, 1, "variance"), array("f", [1.0, variance, 2.0, 1.0, 1.0, 1.0]))
-        ask(family, title, "FUS-5", "fusion DEP-1", model, LINEAR)
+        ask(family, title, "FUS-13 FUS-5", "fusion DEP-1", model, LINEAR)
 
 
 def not_pairs(family: Family) -> None:

@@ -103,7 +103,8 @@ def convolutions(family: Family) -> None:
     for outputs in (1023, 1024):
         model = chain(convolution(outputs, 4, size=(1, 1), bias=False))
         title = f"{outputs * 4} weights, no limits given"
-        ask(family, title, "SEL-5", "selector", model, {"nbits": 1, "mode": "linear", **selector("advanced")})
+        settings = {"nbits": 1, "mode": "linear", **selector("advanced")}
+        ask(family, title, "SEL-5 SEL-9", "selector", model, settings)
     wide = chain(convolution(2, 8, size=(1, 1), bias=False, deconvolution=True))
     for limit in (16, 17):
         arguments = {"minimum_conv_weight_count": limit}
@@ -137,7 +138,7 @@ def skipping(family: Family) -> None:
                 minimum_conv_weight_count=1,
             )
             title = f"{name}, skipping {kind}"
-            ask(family, title, "SEL-1 SEL-4", "selector", model, {**LINEAR, **chosen})
+            ask(family, title, "SEL-1 SEL-4 SEL-10", "selector", model, {**LINEAR, **chosen})
 
 
 def biases(family: Family) -> None:
@@ -239,7 +240,7 @@ def elsewhere(family: Family) -> None:
     for arguments in ({}, {"minimum_weight_count": 12}, {"maximum_output_channels": 2}):
         chosen = selector("matrix_multiply", **arguments)
         title = f"dynamic int8 by {arguments or 'default'}"
-        ask(family, title, "SEL-7 INT8-1", "selector", model, {"mode": "int8", **chosen})
+        ask(family, title, "SEL-7 SEL-9 INT8-1", "selector", model, {"mode": "int8", **chosen})
     chosen = selector("matrix_multiply", include_layers_with_names=["layer_1"])
     title = "dynamic int8 by name"
     ask(family, title, "SEL-7 INT8-1", "selector DEP-4", model, {"mode": "int8", **chosen})

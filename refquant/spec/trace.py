@@ -63,21 +63,6 @@ MADE_UP = "tests/spec/test_trace.py"
 #: Rules that bind and that no vector shows, and why.
 WITHOUT_VECTOR = {
     "FILE-6": "about a disk, which a testee that answers lines does not have",
-    "LIN-10": "vector to come",
-    "SEL-9": "vector to come",
-    "SEL-10": "vector to come",
-    "FUS-5": "vector to come",
-    "FUS-6": "vector to come",
-    "FUS-7": "vector to come",
-    "FUS-8": "vector to come",
-    "FUS-11": "vector to come",
-    "FUS-12": "vector to come",
-    "FUS-13": "vector to come",
-    "FUS-14": "vector to come",
-    "FUS-15": "vector to come",
-    "DEQ-5": "vector to come",
-    "INT8-7": "vector to come",
-    "FILE-10": "vector to come",
 }
 
 

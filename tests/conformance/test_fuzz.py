@@ -77,7 +77,8 @@ def test_finds_and_shrinks(fault: str, operation: str, most: int) -> None:
 def test_finds_nothing_in_a_right_testee() -> None:
     said: list[str] = []
     assert fuzz.fuzz(OWN, fuzz.operations(None, None), seed=2, examples=15, say=said.append) is None
-    assert [line.split(":")[0] for line in said] == [name for name in OPERATIONS if name != "model.quantize"]
+    offered = [name for name in OPERATIONS if not name.startswith("model.")]
+    assert [line.split(":")[0] for line in said] == offered
     assert all(line.endswith("cases, no difference") for line in said)
 
 
@@ -103,7 +104,7 @@ class TestChoice:
         assert "model.quantize" not in fuzz.operations(["*"], None)
 
     def test_nothing(self) -> None:
-        for families, names in ((None, ["fly"]), (["models"], None), (["half"], ["pack"])):
+        for families, names in ((None, ["fly"]), (["layers"], None), (["half"], ["pack"])):
             with pytest.raises(ArgumentError, match="nothing to fuzz"):
                 fuzz.operations(families, names)
         with pytest.raises(ArgumentError, match="the families are"):

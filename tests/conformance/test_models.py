@@ -274,6 +274,11 @@ NAMED = [{key: fault[key] for key in ("rule", "layer", "tensor")} for fault in R
     ],
 )
 def test_faults(given: object, message: str | None) -> None:
-    case = {"operation": "model.validate", "expected": {"faults": RIGHT}, "input": {}}
+    case = {
+        "operation": "model.validate",
+        "expected": {"faults": RIGHT},
+        "input": {},
+        "compare": {"faults": {"property": "faults"}},
+    }
     wrong = judge(case, {"result": {"faults": given}})
     assert wrong is None if message is None else message in (wrong or "")

@@ -376,6 +376,8 @@ static void int8_encode(struct job *job) {
         m = fmax(m, fabs(weights.at[i]));
     for (size_t i = 0; i < weights.count && m > 0 && job->refused == NULL; i++)
         codes.at[i] = (int)(127 * (weights.at[i] / m)) & 255;
+    if (isinf((float)(127 * (double)(float)(m / 127))))
+        refuse(job, "weights", NO_INDEX, "code 127 would be read back as an infinity");
     give_list(job, "codes", BYTE, codes);
     give_list(job, "scales", NUMBER, new_list(job, 1, m / 127));
 }
