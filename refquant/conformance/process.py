@@ -112,7 +112,7 @@ class Testee:
             raise got
         if got is None:
             raise Trouble("crash", self._last_words())
-        if not self.lines.empty():
+        if any(line is not None for line in list(self.lines.queue)):  # None: it has ended by now
             raise Trouble("out of turn", "more than one line for one request")
         return self._parsed(got, request["command"])
 

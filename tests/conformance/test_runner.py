@@ -421,8 +421,8 @@ class TestCommand:
 
     def test_a_terminal_of_another_time(self) -> None:
         command = [sys.executable, "-m", "refquant", "conformance", "run", "--case", PACKING[0]["id"], "--"]
-        program = 'print(\'{"seq": 1, "protocol": 1, "implementation": {"name": "\\\\u00e9", '
-        program += '"version": "1", "language": "C"}, "operations": []}\')'
+        program = 'input(); print(\'{"seq": 1, "protocol": 1, "implementation": {"name": "\\\\u00e9", '
+        program += '"version": "1", "language": "C"}, "operations": []}\', flush=True); input()'
         done = subprocess.run(
             [*command, sys.executable, "-c", program],
             env={**os.environ, "PYTHONIOENCODING": "ascii"},
