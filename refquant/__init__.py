@@ -33,7 +33,6 @@ _PUBLIC = {
         "QuantizedLayerSelector",
     ),
     "refquant.quantize": (
-        "Progress",
         "activate_int8_int8_matrix_multiplications",
         "dequantize_weights",
         "quantize_weights",
@@ -45,6 +44,7 @@ _PUBLIC = {
         "compare_weights",
         "inspect_weights",
     ),
+    "refquant.steps": ("Progress",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -22,7 +22,6 @@ from refquant.model.selectors import (
     QuantizedLayerSelector,
 )
 from refquant.quantize import (
-    Progress,
     activate_int8_int8_matrix_multiplications,
     dequantize_weights,
     quantize_weights,
@@ -34,6 +33,7 @@ from refquant.report import (
     compare_weights,
     inspect_weights,
 )
+from refquant.steps import Progress
 
 __version__ = "0.1.0"
 

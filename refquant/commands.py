@@ -19,8 +19,8 @@ import refquant
 from refquant.demo import results
 from refquant.model.file import MLModel, load, save
 from refquant.model.walk import all_layers, networks
-from refquant.quantize import ProgressCallback
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
+from refquant.steps import ProgressCallback
 from refquant.terminal import NAME, NUMBER, WORD, plain, print_table, progress_bar, say, write_line
 
 #: Name that stands for standard input or standard output in place of a file.

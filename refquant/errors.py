@@ -6,6 +6,7 @@ value); code further out, which knows the tensor and the layer, adds them with `
 
 from __future__ import annotations
 
+import warnings
 from typing import TypeVar
 
 E = TypeVar("E", bound="RefquantError")
@@ -112,3 +113,10 @@ class LutFunctionError(RefquantError):
 
 class RefquantWarning(UserWarning):
     """Something was done that the caller may not expect; the result is valid all the same."""
+
+
+def warn(
+    message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None
+) -> None:
+    """Warn of something, and say where; it is reported as from the caller's caller's caller."""
+    warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=4)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from refquant.errors import RefquantWarning
-from refquant.quantize import Progress, ProgressCallback, logger
+from refquant.steps import Progress, ProgressCallback, logger
 
 #: How a column of a table is set: words to the left, names too but losing their middle where there is no
 #: room, numbers to the right.

@@ -44,7 +44,8 @@ ARROWS = {
     "codec": {"codec", "errors"},
     "schema": {"errors", "schema"},
     "model": {"codec", "errors", "model", "schema"},
-    "quantize": {"codec", "errors", "model", "schema"},
+    "steps": {"errors", "model", "schema"},
+    "quantize": {"errors", "model", "schema", "steps"},
     "report": {"errors", "model", "schema"},
 }
 

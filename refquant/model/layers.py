@@ -6,39 +6,17 @@ in order to find its weights.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
-from refquant.codec.channels import Channels
 from refquant.errors import RefquantError, ShapeError
+from refquant.model.layout import Layout
 from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
 
 #: A message of a layer's parameters. Its type differs from row to row, so the table reads fields by name.
 Parameters = Any
-
-
-class Layout(NamedTuple):
-    """The shape of a tensor and the dimension that runs over its output channels."""
-
-    shape: tuple[int, ...]
-    #: Dimension with a scale and a bias for each index when quantized; None: one channel. Rule: LIN-6.
-    axis: int | None = None
-    #: Dimension for which a reader accepts a scale each although a writer uses one for all. Rule: DEQ-4.
-    read_axis: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of weights that fill the shape."""
-        return math.prod(self.shape)
-
-    def channels(self, axis: int | None) -> Channels:
-        """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
-        if axis is None:
-            return Channels(1, 1, self.size)
-        return Channels(math.prod(self.shape[:axis]), self.shape[axis], math.prod(self.shape[axis + 1 :]))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pytest
 import refquant
 from refquant.conformance import runner, vectors
 from refquant.model import tensor
+from refquant.model.stored import Stored
 from refquant.model.walk import all_sites
 from refquant.schema.coreml import Model
 from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
@@ -77,7 +78,7 @@ def read_by_a_branch() -> Model:
 def half_producer() -> Model:
     model = chain(lambda net: net.convolution(bias=False), lambda net: net.scale((6,), None))
     params = model.neuralNetwork.layers[0].convolution.weights
-    tensor.store_half(params, b"\0\x3c" * 108)
+    tensor.store(params, Stored("float16", b"\0\x3c" * 108))
     return model
 
 

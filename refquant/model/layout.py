@@ -1,0 +1,29 @@
+"""The shape of a tensor, and which of its dimensions runs over output channels."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from refquant.codec.channels import Channels
+
+
+class Layout(NamedTuple):
+    """The shape of a tensor and the dimension that runs over its output channels."""
+
+    shape: tuple[int, ...]
+    #: Dimension with a scale and a bias for each index when quantized; None: one channel. Rule: LIN-6.
+    axis: int | None = None
+    #: Dimension for which a reader accepts a scale each although a writer uses one for all. Rule: DEQ-4.
+    read_axis: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of weights that fill the shape."""
+        return math.prod(self.shape)
+
+    def channels(self, axis: int | None) -> Channels:
+        """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
+        if axis is None:
+            return Channels(1, 1, self.size)
+        return Channels(math.prod(self.shape[:axis]), self.shape[axis], math.prod(self.shape[axis + 1 :]))

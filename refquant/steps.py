@@ -1,0 +1,106 @@
+"""The steps of a conversion, one for each layer: have its tensors converted, store them, and say so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, NamedTuple, Union
+
+from refquant.errors import HalfRangeError, place, warn
+from refquant.model import tensor
+from refquant.model.layers import Site
+from refquant.model.stored import Converted, Request, Task, convert
+from refquant.schema.coreml import NeuralNetworkLayer
+
+logger = logging.getLogger("refquant")
+
+
+class Progress(NamedTuple):
+    """How far the work has come: given to the `progress` callback after each layer."""
+
+    layer: str
+    layer_type: str
+    #: Bytes of weights done so far, and in all, as they were stored before.
+    done: int
+    total: int
+
+
+ProgressCallback = Callable[[Progress], object]
+
+
+class Step(NamedTuple):
+    """The tensors of one layer that are about to change, in the same way."""
+
+    layer: NeuralNetworkLayer
+    sites: list[Site]
+
+
+#: What becomes of a tensor: see `stored.convert`.
+Result = Union[Converted, HalfRangeError]
+
+
+class Part(NamedTuple):
+    """One tensor of a step."""
+
+    #: Number of the step.
+    step: int
+    site: Site
+    #: Bytes of the tensor as it is stored.
+    size: int
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Layer, layer type and tensor."""
+        return self.site.where
+
+    def load(self) -> Task:
+        """Take the tensor out of the model."""
+        return Task(self.where, tensor.take(self.site.params), self.site.layout)
+
+
+def run(steps: list[Step], request: Request, progress: ProgressCallback | None) -> None:
+    """Convert the tensors of every step; store those of a step when all of them are there."""
+    parts = [Part(n, site, site.params.ByteSize()) for n, step in enumerate(steps) for site in step.sites]
+    done, total = 0, sum(part.size for part in parts)
+    converted = enumerate(convert(part.load(), request) for part in parts)
+    for own, results in _complete(steps, parts, converted):
+        layer, layer_type = own[0].site.layer.name, own[0].site.layer_type
+        logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
+        for remark in _store(own, results):
+            warn(remark)
+        done += sum(part.size for part in own)
+        if progress is not None:
+            progress(Progress(layer, layer_type, done, total))
+
+
+def _complete(
+    steps: list[Step], parts: list[Part], converted: Iterable[tuple[int, Result]]
+) -> Iterator[tuple[list[Part], list[Result]]]:
+    """Give the parts of each step, with their results, once all of them are there."""
+    arrived: list[dict[int, Result]] = [{} for _ in steps]
+    for number, result in converted:
+        step = parts[number].step
+        arrived[step][number] = result
+        if len(arrived[step]) == len(steps[step].sites):
+            numbers = sorted(arrived[step])
+            yield [parts[n] for n in numbers], [arrived[step].pop(n) for n in numbers]
+
+
+def _store(parts: list[Part], results: list[Result]) -> list[str]:
+    """Store the tensors of a layer or, where one does not fit into half precision, none. Give the warnings.
+
+    Rule: HALF-3, LIN-4, SYM-4.
+    """
+    overflows = [result for result in results if isinstance(result, HalfRangeError)]
+    if overflows:
+        return [f"{overflows[0]}; the layer stays in float32 (HALF-3)"]
+    remarks = []
+    for part, result in zip(parts, results):
+        assert isinstance(result, Converted)
+        tensor.store(part.site.params, result.stored)
+        if result.collapsed:
+            scales = len(result.stored.scales)
+            which = f"the range of {result.collapsed} of {scales} channels" if scales > 1 else "its range"
+            remark = f"{which} is too small for a step above 1e-6: every code is 0 (LIN-4)"
+            remarks.append(place(**part.where) + remark)
+    return remarks
