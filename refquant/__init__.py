@@ -25,6 +25,7 @@ _PUBLIC = {
         "ShapeError",
         "TensorError",
         "UpdatableError",
+        "WorkerError",
     ),
     "refquant.model.file": ("MLModel",),
     "refquant.model.selectors": (

@@ -14,6 +14,7 @@ from refquant.errors import (
     ShapeError,
     TensorError,
     UpdatableError,
+    WorkerError,
 )
 from refquant.model.file import MLModel
 from refquant.model.selectors import (
@@ -59,6 +60,7 @@ __all__ = [
     "TensorError",
     "TensorInfo",
     "UpdatableError",
+    "WorkerError",
     "__version__",
     "activate_int8_int8_matrix_multiplications",
     "compare_weights",

@@ -65,7 +65,7 @@ def place(layer: str | None, layer_type: str | None, tensor: str | None, index: 
 
 
 class ArgumentError(RefquantError, ValueError):
-    """An argument is not one that the function takes: nbits, mode, selector, lut_function."""
+    """An argument is not one that the function takes: nbits, mode, selector, lut_function, jobs."""
 
 
 class NotYetError(RefquantError, NotImplementedError):
@@ -109,6 +109,10 @@ class CodeError(RefquantError):
 
 class LutFunctionError(RefquantError):
     """A custom lookup-table function raised an exception or returned something unusable."""
+
+
+class WorkerError(RefquantError):
+    """A worker process died or an executor failed, and took tensors along; the model is not at fault."""
 
 
 class RefquantWarning(UserWarning):

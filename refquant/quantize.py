@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from refquant import parallel
 from refquant.errors import (
     ArgumentError,
     NotYetError,
@@ -31,7 +32,10 @@ from refquant.model.walk import (
     selected_sites,
 )
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
-from refquant.steps import ProgressCallback, Step, logger, run
+from refquant.steps import ProgressCallback, Step, Workers, logger, run
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 #: Names by which a mode can be asked for -> the mode.
 MODES = {**{mode: mode for mode in ENCODERS}, "kmeans": "kmeans_lut", "dequantization": "dequantization"}
@@ -64,6 +68,8 @@ def quantize_weights(
     fuse: bool = True,
     half_overflow: str = "error",
     progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Store the float32 weights of a model's neural networks in fewer bits.
 
@@ -80,28 +86,39 @@ def quantize_weights(
             16 bits).
         half_overflow: for 16 bits: `error` refuses a model with a weight outside half precision, `keep`
             leaves the layer that has it in float32 and warns.
-        progress: called with a `Progress` after each layer.
+        progress: called with a `Progress` after each layer: in the order of the model or, where the work is
+            spread, in the order in which layers are done.
+        jobs: how many processes to spread the work over. Results, warnings and errors do not depend on it.
+            Where the platform spawns processes, a script needs the usual `if __name__ == "__main__":`.
+        executor: a `concurrent.futures.Executor` to spread the work over instead, such as a cluster's. It is
+            not shut down.
+
+    With jobs or an executor of processes, a lut_function has to pickle; what it prints or warns of comes
+    from there.
 
     Returns the kind of thing that was passed (an `MLModel` for a path or a file). Tensors without float32
     weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values.
 
     Raises ArgumentError, FileError, ModelKindError, UpdatableError, ShapeError, TensorError,
     NonFiniteError (NaN or infinity), HalfRangeError or LutFunctionError, with layer, tensor and index where
-    there is one. Rule: FILE-1 to FILE-5, and those of each mode.
+    there is one, or WorkerError where a worker process dies. Rule: FILE-1 to FILE-5, and those of each mode.
     """
     mode = _checked_mode(quantization_mode)
     if sample_data is not None:
         raise NotYetError("sample_data is not supported yet: leave it out")
     if mode == "dequantization":
-        return dequantize_weights(full_precision_model, selector=selector, progress=progress)
+        return dequantize_weights(
+            full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
+        )
     nbits = _checked_nbits(nbits, mode)
     halving = nbits == 16
     if half_overflow not in HALF_OVERFLOW:
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
+    workers = _checked_workers(jobs, executor)
     if halving:
         request = Request("half", nbits, keep=half_overflow == "keep")
     else:
-        request = Request(mode, nbits, _checked_lut_function(lut_function, mode))
+        request = Request(mode, nbits, _checked_lut_function(lut_function, mode, workers))
     selector = _checked_selector(selector or QuantizedLayerSelector())
     model, give_back = opened(full_precision_model)
     steps: list[Step] = []
@@ -112,7 +129,7 @@ def quantize_weights(
         steps += _plan(owned, selector, halving, fuse)
     if not any(tensor.form(site.params) == "float32" for site in all_sites(model)):
         warn("the model has no float32 weights to quantize; this is a copy of it")
-    run(steps, request, progress)
+    run(steps, request, workers, progress)
     return give_back(model)
 
 
@@ -121,13 +138,16 @@ def dequantize_weights(
     *,
     selector: Selector | None = None,
     progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Turn the weights of a model's neural networks back into float32.
 
     Half precision, 1 to 8 bits and dynamic int8 are all read; float32 stays as it is. Arguments and result
-    are as for `quantize_weights`. Raises FileError, ModelKindError, or ShapeError, TensorError
+    are as for `quantize_weights`. Raises FileError, ModelKindError, WorkerError, or ShapeError, TensorError
     or CodeError where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
     """
+    workers = _checked_workers(jobs, executor)
     selector = _checked_selector(selector or QuantizedLayerSelector())
     own, give_back = opened(model)
     steps: list[Step] = []
@@ -138,7 +158,7 @@ def dequantize_weights(
     for site in (site for step in steps for site in step.sites):
         if tensor.form(site.params) == "int8":
             site.parameters.int8DynamicQuantize = False
-    run(steps, Request("dequantization", 32), progress)
+    run(steps, Request("dequantization", 32), workers, progress)
     return give_back(own)
 
 
@@ -147,6 +167,8 @@ def activate_int8_int8_matrix_multiplications(
     selector: Selector | None = None,
     *,
     progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Store constant matrices as signed bytes, for products whose other factor is quantized as it comes.
 
@@ -158,6 +180,7 @@ def activate_int8_int8_matrix_multiplications(
 
     Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
     """
+    workers = _checked_workers(jobs, executor)
     selector = _checked_selector(selector or MatrixMultiplyLayerSelector())
     model, give_back = opened(spec)
     steps: list[Step] = []
@@ -167,7 +190,7 @@ def activate_int8_int8_matrix_multiplications(
             if found:
                 _raise_version(owned.model, INT8_VERSION)
             steps += found
-    run(steps, Request("int8", 8), progress)
+    run(steps, Request("int8", 8), workers, progress)
     return give_back(model)
 
 
@@ -255,12 +278,31 @@ def _checked_nbits(nbits: object, mode: str) -> int:
     return nbits
 
 
-def _checked_lut_function(lut_function: LutFunction | None, mode: str) -> LutFunction | None:
+def _checked_lut_function(
+    lut_function: LutFunction | None, mode: str, workers: Workers
+) -> LutFunction | None:
     if mode != "custom_lut":
         return None
     if not callable(lut_function):
         raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
+    if workers.need_parcels:
+        return parallel.parcel("lut_function", lut_function)
     return lut_function
+
+
+def _checked_workers(jobs: object, executor: object) -> Workers:
+    # True is an int; and no number of jobs means all processors: tools disagree about 0 and -1.
+    if type(jobs) is not int or jobs < 1:
+        raise ArgumentError(f"jobs must be a whole number from 1, not {jobs!r}")
+    if executor is None:
+        return Workers(jobs, None)
+    from concurrent.futures import Executor
+
+    if not isinstance(executor, Executor):
+        raise ArgumentError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
+    if jobs != 1:
+        raise ArgumentError("an executor knows its own number of jobs: pass one or the other")
+    return Workers(jobs, executor)
 
 
 def _checked_selector(selector: Selector) -> Selector:

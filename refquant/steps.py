@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Union
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
+from refquant import parallel
 from refquant.errors import HalfRangeError, place, warn
 from refquant.model import tensor
 from refquant.model.layers import Site
 from refquant.model.stored import Converted, Request, Task, convert
 from refquant.schema.coreml import NeuralNetworkLayer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 logger = logging.getLogger("refquant")
 
@@ -28,6 +34,22 @@ class Progress(NamedTuple):
 ProgressCallback = Callable[[Progress], object]
 
 
+class Workers(NamedTuple):
+    """Those who do the work: processes, of which one is this one, or an executor."""
+
+    jobs: int
+    executor: Executor | None
+
+    @property
+    def need_parcels(self) -> bool:
+        """Whether a function that does not arrive would take a worker process down with it."""
+        if self.executor is None:
+            return self.jobs > 1
+        from concurrent.futures import ProcessPoolExecutor
+
+        return isinstance(self.executor, ProcessPoolExecutor)
+
+
 class Step(NamedTuple):
     """The tensors of one layer that are about to change, in the same way."""
 
@@ -40,7 +62,7 @@ Result = Union[Converted, HalfRangeError]
 
 
 class Part(NamedTuple):
-    """One tensor of a step."""
+    """One tensor of a step, as `parallel.spread` takes it."""
 
     #: Number of the step.
     step: int
@@ -58,19 +80,28 @@ class Part(NamedTuple):
         return Task(self.where, tensor.take(self.site.params), self.site.layout)
 
 
-def run(steps: list[Step], request: Request, progress: ProgressCallback | None) -> None:
-    """Convert the tensors of every step; store those of a step when all of them are there."""
+def run(steps: list[Step], request: Request, workers: Workers, progress: ProgressCallback | None) -> None:
+    """Convert the tensors of every step; store those of a step when all of them are there.
+
+    Warnings come in the order of the model, whatever the order of the work.
+    """
     parts = [Part(n, site, site.params.ByteSize()) for n, step in enumerate(steps) for site in step.sites]
     done, total = 0, sum(part.size for part in parts)
-    converted = enumerate(convert(part.load(), request) for part in parts)
-    for own, results in _complete(steps, parts, converted):
-        layer, layer_type = own[0].site.layer.name, own[0].site.layer_type
-        logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
-        for remark in _store(own, results):
-            warn(remark)
-        done += sum(part.size for part in own)
-        if progress is not None:
-            progress(Progress(layer, layer_type, done, total))
+    remarks: dict[int, list[str]] = {}
+    told = 0
+    with closing(parallel.spread(partial(convert, request=request), parts, *workers)) as converted:
+        for own, results in _complete(steps, parts, converted):
+            number = own[0].step
+            layer, layer_type = steps[number].layer.name, own[0].site.layer_type
+            logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
+            remarks[number] = _store(own, results)
+            while told in remarks:
+                for remark in remarks.pop(told):
+                    warn(remark)
+                told += 1
+            done += sum(part.size for part in own)
+            if progress is not None:
+                progress(Progress(layer, layer_type, done, total))
 
 
 def _complete(
