@@ -23,13 +23,13 @@ LEAST_NAME = 12
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Show refquant's warnings as one line each on stderr."""
+def warnings_as_lines(subject: str = "") -> Iterator[None]:
+    """Show refquant's warnings as one line each on stderr, with what they are about first."""
     show = warnings.showwarning
 
     def one_line(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, RefquantWarning):
-            say(f"warning: {message}")
+            say(f"warning: {subject}{message}")
         else:
             show(message, category, *rest, **more)
 

@@ -1,6 +1,6 @@
 """Work spread over processes and executors: the results are those of one process, whatever happens.
 
-A cluster is in tests/parity/test_dask.py.
+A cluster is in tests/parity/test_dask.py, the option --jobs in tests/test_cli.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import math
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -381,6 +384,81 @@ class TestArguments:
             refquant.quantize_weights(inner_product([1.0]), 8, executor="dask")  # type: ignore[arg-type]
         with pytest.raises(refquant.ArgumentError, match="one or the other"):
             refquant.quantize_weights(inner_product([1.0]), 8, jobs=2, executor=AtOnce())
+
+
+PROGRAM = """
+import multiprocessing, sys
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    from refquant.cli import main
+    sys.exit(main(sys.argv[2:]))
+"""
+
+WAITS = """
+import os, time
+def function(nbits, weights):
+    open(f"begun-{os.getpid()}", "w").close()
+    time.sleep(60)
+"""
+
+
+def group(leader: int) -> list[str]:
+    """List the processes of a group that run still."""
+    done = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True)
+    lines = (line.split(None, 2) for line in done.stdout.splitlines())
+    return [args for pgid, state, args in lines if int(pgid) == leader and not state.startswith("Z")]
+
+
+@on_posix
+class TestInterrupts:
+    """Ctrl-C ends the command and all of its processes, without a word, and nothing is half-written."""
+
+    def start(self, folder: Path, method: str) -> subprocess.Popen[str]:
+        (folder / "program.py").write_text(PROGRAM)
+        (folder / "waits.py").write_text(WAITS)
+        large = network(lambda net: [net.inner_product(150, 150) for _ in range(2)].clear())
+        refquant.MLModel(large).save(folder / "in.mlmodel")
+        command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--jobs", "2", "--quiet"]
+        custom = ["--mode", "custom_lut", "--lut-function", "waits:function"]
+        return subprocess.Popen(
+            [sys.executable, "program.py", method, *command, *custom],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+    def wait_for_work(self, folder: Path) -> None:
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("begun-*"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def wait_for_silence(self, leader: int) -> None:
+        deadline = time.monotonic() + 20
+        while group(leader):
+            assert time.monotonic() < deadline, group(leader)
+            time.sleep(0.02)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_at_work(self, method: str, tmp_path: Path) -> None:
+        process = self.start(tmp_path, method)
+        self.wait_for_work(tmp_path)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the parent and its children
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 130
+        self.wait_for_silence(process.pid)
+        assert not list(tmp_path.glob("*out.mlmodel*"))
+
+    def test_parent_that_is_killed(self, tmp_path: Path) -> None:
+        """Workers end with their parent, even if it has no time to tell them."""
+        process = self.start(tmp_path, METHODS[0])
+        self.wait_for_work(tmp_path)
+        process.kill()
+        process.communicate(timeout=20)
+        self.wait_for_silence(process.pid)
 
 
 class TestImports:
