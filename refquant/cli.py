@@ -140,6 +140,7 @@ CONVERSION = (
     _flag("--force", "overwrite results that exist"),
     _flag("--quiet", "no summary, no progress bar"),
     _option("--jobs", type=int, default=1, metavar="N", help="processes to spread the work over (1)"),
+    _flag("--timings", "say where the time went, by phase and layer"),
 )
 QUANTIZATION = (
     *CONVERSION,

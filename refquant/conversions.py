@@ -10,14 +10,16 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Callable
 
 import refquant
+from refquant import timing
 from refquant.model.disk import PACKAGE
 from refquant.model.file import MLModel, save, serialize
 from refquant.model.walk import all_layers, networks
 from refquant.steps import ProgressCallback
-from refquant.terminal import progress_bar, say, warnings_as_lines
+from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
 
 #: Name that stands for standard input or standard output in place of a file.
 STREAM = "-"
@@ -118,21 +120,27 @@ def _targets(inputs: list[str], folder: str) -> list[str]:
 
 
 def _convert_one(options: argparse.Namespace, conversion: Conversion, source: str, target: str) -> None:
-    """Read a model, convert it, write it, and say what that saved."""
+    """Read a model, convert it, write it, and say what that saved and where the time went."""
     _check_output(target, options.force)
-    before = read_model(source)
-    with progress_bar(options.quiet or options.verbose) as progress:
-        spec = conversion(before, progress).get_spec()
-    if target == STREAM:
-        sys.stdout.buffer.write(serialize(spec))
-        sys.stdout.buffer.flush()
-    else:
-        if _into_folder(options):
-            Path(options.output).mkdir(parents=True, exist_ok=True)
-        save(spec, target, overwrite=options.force)
+    started = perf_counter()
+    with timing.recording(options.timings) as record:
+        before = read_model(source)
+        with progress_bar(options.quiet or options.verbose) as progress:
+            spec = conversion(before, progress).get_spec()
+        with timing.phase("write"):
+            if target == STREAM:
+                sys.stdout.buffer.write(serialize(spec))
+                sys.stdout.buffer.flush()
+            else:
+                if _into_folder(options):
+                    Path(options.output).mkdir(parents=True, exist_ok=True)
+                save(spec, target, overwrite=options.force)
+    seconds = perf_counter() - started
     if not options.quiet:
         name = "stdin" if source == STREAM else Path(source).name
         say(f"{name}: {_change(before.get_spec().ByteSize(), spec.ByteSize())}")
+    if record is not None:
+        _print_timings(record, seconds, options.jobs)
 
 
 def _check_output(target: str, force: bool) -> None:
@@ -147,6 +155,36 @@ def _change(old: int, new: int) -> str:
     ratio = f"{max(old, new) / min(old, new):.2f}"
     how = f"{ratio} times {'smaller' if new < old else 'larger'}"
     return f"{old:,} bytes -> {new:,} bytes ({'the same size' if ratio == '1.00' else how})"
+
+
+def _print_timings(record: timing.Record, seconds: float, jobs: int) -> None:
+    """Print where the time went, on stderr; the times of processes side by side are added up."""
+    times = record.summary()
+    work = sum(time.seconds for time in times)
+    if jobs == 1:
+        times.append(timing.Time("other", seconds - work))
+        work = seconds
+    rows = [
+        (
+            time.phase,
+            time.layer,
+            time.layer_type,
+            f"{time.seconds:.3f}",
+            f"{100 * time.seconds / work:.1f}",
+            f"{1e9 * time.seconds / time.weights:.0f}" if time.weights and time.seconds else "",
+        )
+        for time in times
+    ]
+    columns = {
+        "phase": WORD,
+        "layer": NAME,
+        "type": WORD,
+        "seconds": NUMBER,
+        "%": NUMBER,
+        "ns/weight": NUMBER,
+    }
+    print_table(columns, rows, sys.stderr)
+    say(f"{seconds:.3f} seconds" + (f", and {work:.3f} of work by {jobs} jobs" if jobs > 1 else ""))
 
 
 class _NameSelector(refquant.QuantizedLayerSelector):
@@ -207,12 +245,13 @@ def _lut_function(options: argparse.Namespace) -> Any:
 
 def read_model(name: str) -> MLModel:
     """Read a model from a file or standard input. Raises FileError."""
-    if name != STREAM:
-        return MLModel(name)
-    if sys.stdin is None:
-        raise refquant.FileError("stdin is closed")
-    try:
-        data = sys.stdin.buffer.read()
-    except OSError as error:
-        raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
-    return MLModel(data)
+    with timing.phase("read"):
+        if name != STREAM:
+            return MLModel(name)
+        if sys.stdin is None:
+            raise refquant.FileError("stdin is closed")
+        try:
+            data = sys.stdin.buffer.read()
+        except OSError as error:
+            raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
+        return MLModel(data)

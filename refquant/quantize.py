@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from refquant import parallel
+from refquant import parallel, timing
 from refquant.errors import (
     ArgumentError,
     NotYetError,
@@ -204,7 +204,8 @@ def _plan(owned: OwnedNetwork, selector: Selector, halving: bool, fuse: bool) ->
     names = Names(owned.model, owned.network)
 
     def enter(network: NeuralNetwork) -> None:
-        removed = fuse_network(network, names, frozen) if fuse and not halving else 0
+        with timing.phase("fuse"):
+            removed = fuse_network(network, names, frozen) if fuse and not halving else 0
         logger.debug("fused away %d layers", removed)
 
     for layer in selected_layers(owned.network, selector, enter):

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
-from refquant import parallel
+from refquant import parallel, timing
 from refquant.errors import HalfRangeError, place, warn
 from refquant.model import tensor
 from refquant.model.layers import Site
@@ -129,9 +129,18 @@ def _store(parts: list[Part], results: list[Result]) -> list[str]:
     for part, result in zip(parts, results):
         assert isinstance(result, Converted)
         tensor.store(part.site.params, result.stored)
+        _count(part.site, result)
         if result.collapsed:
             scales = len(result.stored.scales)
             which = f"the range of {result.collapsed} of {scales} channels" if scales > 1 else "its range"
             remark = f"{which} is too small for a step above 1e-6: every code is 0 (LIN-4)"
             remarks.append(place(**part.where) + remark)
     return remarks
+
+
+def _count(site: Site, result: Converted) -> None:
+    """Record the time that a tensor took, if a record is kept."""
+    record = timing.record()
+    if record is not None:
+        record.add_layer(site.layer.name, site.layer_type, site.layout.size, result.seconds)
+        record.phases["pack"] += result.packing

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, commands, sample, terminal
+from refquant import cli, commands, sample, terminal, timing
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
@@ -293,6 +293,48 @@ class TestJobs:
         for command in (["quantize", "--nbits", "8"], ["dequantize"], ["activate-int8"]):
             code, _, errors = run(*command, model, out, "--jobs", "0")
             assert (code, errors) == (2, "refquant: error: jobs must be a whole number from 1, not 0\n")
+
+
+class TestTimings:
+    """`--timings` says on stderr where the time went; the result is the same."""
+
+    def table(self, errors: str) -> list[list[str]]:
+        return [line.split() for line in errors.splitlines() if not line.startswith("refquant: ")]
+
+    def test_table(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "chain.mlmodel")
+        save(network(lambda net: [net.inner_product(4, 4, bias=n > 0) for n in range(13)].clear()), path)
+        code, output, errors = run("quantize", path, out, "--nbits", "4", "--timings", "--quiet")
+        assert (code, output) == (0, "")
+        heading, *rows = self.table(errors)
+        assert heading == ["phase", "layer", "type", "seconds", "%", "ns/weight"]
+        assert [row[0] for row in rows] == ["read", "fuse", *["convert"] * 11, "pack", "write", "other"]
+        assert rows[2][2] == "innerProduct"
+        assert rows[12][1:4] == ["3", "other", "layers"]
+        assert sum(
+            float(row[-2] if row[0] in ("convert", "pack") else row[-1]) for row in rows
+        ) == pytest.approx(100, abs=1)
+        seconds = errors.splitlines()[-1].split()
+        assert seconds[2:] == ["seconds"]
+        assert load(out) == refquant.quantize_weights(load(path), 4)
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_jobs_add_up(self, run: Any, out: str) -> None:
+        command = ["quantize", str(sample.model_path()), out, "--nbits", "8", "--jobs", "2", "--timings"]
+        errors = run(*command)[2]
+        assert {row[0] for row in self.table(errors)[1:]} == {"read", "fuse", "convert", "pack", "write"}
+        assert errors.splitlines()[-1].endswith(" of work by 2 jobs")
+
+    def test_other_commands(self, run: Any, model: str, out: str) -> None:
+        for command in ("dequantize", "activate-int8"):
+            rows = self.table(run(command, model, out, "--timings", "--force")[2])
+            assert [row[0] for row in rows[1:]] == ["read", "fuse", "pack", "write", "other"]
+
+    def test_nothing_is_counted_unasked(self) -> None:
+        refquant.quantize_weights(inner_product([1.0]), 8)
+        assert timing.record() is None
+        with timing.recording(wanted=False) as record:
+            assert record is None
 
 
 class TestBadUsage:

@@ -44,10 +44,11 @@ ARROWS = {
     "codec": {"codec", "errors"},
     "schema": {"errors", "schema"},
     "model": {"codec", "errors", "model", "schema"},
+    "timing": set[str](),
     "crew": {"errors"},
     "parallel": {"crew", "errors"},
-    "steps": {"errors", "model", "parallel", "schema"},
-    "quantize": {"errors", "model", "parallel", "schema", "steps"},
+    "steps": {"errors", "model", "parallel", "schema", "timing"},
+    "quantize": {"errors", "model", "parallel", "schema", "steps", "timing"},
     "report": {"errors", "model", "schema"},
 }
 
