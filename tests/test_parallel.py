@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -410,6 +411,7 @@ def group(leader: int) -> list[str]:
 
 
 @on_posix
+@pytest.mark.skipif(not shutil.which("ps"), reason="a list of processes")
 class TestInterrupts:
     """Ctrl-C ends the command and all of its processes, without a word, and nothing is half-written."""
 
