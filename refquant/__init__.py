@@ -26,6 +26,7 @@ _PUBLIC = {
         "ShapeError",
         "TensorError",
         "UpdatableError",
+        "WorkerError",
     ),
     "refquant.model.file": ("MLModel",),
     "refquant.model.selectors": (
@@ -35,7 +36,6 @@ _PUBLIC = {
     ),
     "refquant.model.validate": ("Fault", "validate_model"),
     "refquant.quantize": (
-        "Progress",
         "activate_int8_int8_matrix_multiplications",
         "dequantize_weights",
         "quantize_weights",
@@ -47,6 +47,7 @@ _PUBLIC = {
         "compare_weights",
         "inspect_weights",
     ),
+    "refquant.steps": ("Progress",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -15,6 +15,7 @@ from refquant.errors import (
     ShapeError,
     TensorError,
     UpdatableError,
+    WorkerError,
 )
 from refquant.model.file import MLModel
 from refquant.model.selectors import (
@@ -24,7 +25,6 @@ from refquant.model.selectors import (
 )
 from refquant.model.validate import Fault, validate_model
 from refquant.quantize import (
-    Progress,
     activate_int8_int8_matrix_multiplications,
     dequantize_weights,
     quantize_weights,
@@ -36,6 +36,7 @@ from refquant.report import (
     compare_weights,
     inspect_weights,
 )
+from refquant.steps import Progress
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "TensorError",
     "TensorInfo",
     "UpdatableError",
+    "WorkerError",
     "__version__",
     "activate_int8_int8_matrix_multiplications",
     "compare_weights",

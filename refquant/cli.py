@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import refquant
-from refquant import commands
+from refquant import commands, conversions
 from refquant.quantize import HALF_OVERFLOW
 from refquant.terminal import abandon, log_as_lines, say, warnings_as_lines
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         options = kit.parser().parse_args(given[1:])
     else:
-        options = _parser().parse_args(given)
+        options = _parsed(given)
     try:
         with warnings_as_lines(), log_as_lines(options.verbose):
             code: int = options.run(options) or 0
@@ -74,7 +74,16 @@ class Command(NamedTuple):
     epilog: str = ""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    """Parse a command's options, which may stand before, between and after its arguments."""
+    parser, parsers = _parsers()
+    if given and given[0] in parsers:
+        return parsers[given[0]].parse_intermixed_args(given[1:])
+    return parser.parse_args(given)
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Make the parser of the whole, and the parser of each command by its name."""
     # What stands after the options keeps its line breaks.
     layout: Any = partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
     parser = argparse.ArgumentParser(
@@ -89,16 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"refquant {refquant.__version__}")
     choice = parser.add_subparsers(metavar="COMMAND", required=True, help="one of those below")
     choice.add_parser(KIT)
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for name, command in COMMANDS.items():
         about = textwrap.fill(command.run.__doc__ or command.help, 78)
         own = choice.add_parser(name, description=about, epilog=command.epilog, formatter_class=layout)
+        parsers[name] = own
         own.set_defaults(run=command.run)
         groups: dict[str, Any] = {"": own}
         for option in (*command.options, *EVERYWHERE):
             if option.group not in groups:
                 groups[option.group] = own.add_argument_group(option.group)
             groups[option.group].add_argument(*option.names, **option.settings)
-    return parser
+    return parser, parsers
 
 
 def _table(heading: str, rows: Mapping[str, str]) -> str:
@@ -124,10 +135,12 @@ EVERYWHERE = (
 INPUT = (_option("input", metavar="IN", help="model: an .mlmodel file, an .mlpackage, or - for stdin"),)
 JSON = (_flag("--json", "print JSON instead of a table"),)
 CONVERSION = (
-    *INPUT,
-    _option("output", metavar="OUT", help="where to write the result, or - for stdout"),
-    _flag("--force", "overwrite OUT where it exists"),
+    _option("inputs", nargs="+", metavar="IN", help="models: .mlmodel files, .mlpackages, or - for stdin"),
+    _option("output", metavar="OUT", help="a file or, for any number of models, a folder; - for stdout"),
+    _flag("--force", "overwrite results that exist"),
     _flag("--quiet", "no summary, no progress bar"),
+    _option("--jobs", type=int, default=1, metavar="N", help="processes to spread the work over (1)"),
+    _flag("--timings", "say where the time went, by phase and layer"),
 )
 QUANTIZATION = (
     *CONVERSION,
@@ -188,14 +201,15 @@ EXAMPLES = """
 
 examples:
   refquant quantize model.mlmodel small.mlmodel --nbits 8
-  refquant quantize model.mlmodel tiny.mlmodel --nbits 4 --mode kmeans_lut"""
+  refquant quantize model.mlmodel tiny.mlmodel --nbits 4 --mode kmeans_lut
+  refquant quantize *.mlmodel small/ --nbits 4 --mode kmeans_lut --jobs 4"""
 
 COMMANDS = {
     "quantize": Command(
-        commands.quantize, "store weights in fewer bits", QUANTIZATION, _table("modes:", MODES) + EXAMPLES
+        conversions.quantize, "store weights in fewer bits", QUANTIZATION, _table("modes:", MODES) + EXAMPLES
     ),
-    "dequantize": Command(commands.dequantize, "turn weights back into float32", CONVERSION),
-    "activate-int8": Command(commands.activate_int8, "prepare matrix products for int8", CONVERSION),
+    "dequantize": Command(conversions.dequantize, "turn weights back into float32", CONVERSION),
+    "activate-int8": Command(conversions.activate_int8, "prepare matrix products for int8", CONVERSION),
     "inspect": Command(commands.inspect, "list the weight tensors of a model", (*INPUT, *JSON)),
     "compare": Command(
         commands.compare,

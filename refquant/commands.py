@@ -1,98 +1,26 @@
-"""What each command of `refquant` does, given its options."""
+"""What the commands do that look at models, given their options."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import importlib
 import json
 import math
-import os
-import sys
-from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import refquant
+from refquant.conversions import STREAM, read_model, source
 from refquant.demo import results
-from refquant.model.file import MLModel, load, save
+from refquant.model.file import load, save
 from refquant.model.validate import validation
-from refquant.model.walk import all_layers, networks
-from refquant.quantize import ProgressCallback
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
-from refquant.terminal import NAME, NUMBER, WORD, plain, print_table, progress_bar, say, write_line
-
-#: Name that stands for standard input or standard output in place of a file.
-STREAM = "-"
-
-
-def quantize(options: argparse.Namespace) -> None:
-    """Store float32 weights in fewer bits."""
-    if options.nbits is None and options.mode != "dequantization":
-        raise refquant.ArgumentError("--nbits is needed: 16, or 1 to 8")
-    lut_function = _lut_function(options)
-    _convert(
-        options,
-        lambda model, progress: refquant.quantize_weights(
-            model,
-            options.nbits,
-            options.mode,
-            selector=_selector(options, model),
-            lut_function=lut_function,
-            fuse=not options.no_fuse,
-            half_overflow=options.half_overflow,
-            progress=progress,
-        ),
-    )
-
-
-def dequantize(options: argparse.Namespace) -> None:
-    """Turn half-precision and quantized weights back into float32."""
-    _convert(options, lambda model, progress: refquant.dequantize_weights(model, progress=progress))
-
-
-def activate_int8(options: argparse.Namespace) -> None:
-    """Make constant matrix products ready for int8 arithmetic (innerProduct and batchedMatmul layers)."""
-    _convert(options, lambda model, progress: refquant.activate_int8_int8_matrix_multiplications(model))
-
-
-def _convert(
-    options: argparse.Namespace, convert: Callable[[MLModel, ProgressCallback | None], MLModel]
-) -> None:
-    """Read a model, convert it, write it, and say what that saved."""
-    _check_output(options)
-    before = _read(options.input)
-    with progress_bar(options.quiet or options.verbose) as progress:
-        spec = convert(before, progress).get_spec()
-    if options.output == STREAM:
-        sys.stdout.buffer.write(spec.SerializeToString())
-        sys.stdout.buffer.flush()
-    else:
-        save(spec, options.output, overwrite=options.force)
-    if not options.quiet:
-        name = "stdin" if options.input == STREAM else Path(options.input).name
-        say(f"{name}: {_change(before.get_spec().ByteSize(), spec.ByteSize())}")
-
-
-def _check_output(options: argparse.Namespace) -> None:
-    """Refuse an output that cannot be meant before any work is done for it."""
-    if options.output == STREAM and sys.stdout.isatty():
-        raise refquant.ArgumentError("a model is no text for a terminal: redirect the output, or name a file")
-    if options.output != STREAM and not options.force and os.path.exists(options.output):
-        raise refquant.FileError(f"{options.output} exists already; --force overwrites it")
-
-
-def _change(old: int, new: int) -> str:
-    ratio = f"{max(old, new) / min(old, new):.2f}"
-    how = f"{ratio} times {'smaller' if new < old else 'larger'}"
-    return f"{old:,} bytes -> {new:,} bytes ({'the same size' if ratio == '1.00' else how})"
+from refquant.terminal import NAME, NUMBER, WORD, plain, print_table, say, write_line
 
 
 def inspect(options: argparse.Namespace) -> None:
     """List the weight tensors of a model, as they are stored."""
-    found = inspect_weights(_read(options.input))
+    found = inspect_weights(read_model(options.input))
     weights, stored = sum(info.weights for info in found), sum(info.bytes for info in found)
     if options.json:
         tensors = [info._asdict() for info in found]
@@ -124,7 +52,7 @@ def compare(options: argparse.Namespace) -> None:
     """Compare the weights of two models, tensor by tensor."""
     if options.first == options.second == STREAM:
         raise refquant.ArgumentError("only one of the two models can come from stdin")
-    comparison = compare_weights(_read(options.first), _read(options.second))
+    comparison = compare_weights(read_model(options.first), read_model(options.second))
     if options.json:
         write_line(json.dumps(_comparison_data(comparison), indent=2, allow_nan=False))
         return
@@ -176,7 +104,7 @@ def _validated(name: str, quiet: bool) -> dict[str, Any]:
     """Validate one file and, unless quiet, show what came of it; one that cannot be read has an error."""
     result = {"file": name, "valid": False, "tensors": 0, "weights": 0, "faults": [], "error": None}
     try:
-        faults, tensors, weights = validation(_source(name))
+        faults, tensors, weights = validation(source(name))
     except refquant.RefquantError as error:
         if not quiet:
             say(f"error: {error if name in str(error) else f'{name}: {error}'}")
@@ -209,76 +137,3 @@ def demo(options: argparse.Namespace) -> None:
     print_table({"mode": WORD, **dict.fromkeys(numbers, NUMBER)}, rows)
     if options.output:
         write_line(f"\nThe models are in {options.output}.")
-
-
-class _NameSelector(refquant.QuantizedLayerSelector):
-    """What another selector takes, less the layers of these names."""
-
-    def __init__(self, inner: refquant.QuantizedLayerSelector, names: Iterable[str]) -> None:
-        super().__init__()
-        self.inner = inner
-        self.names = set(names)
-
-    def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
-        return layer.name not in self.names and self.inner.do_quantize(layer, **kwargs)
-
-
-def _selector(options: argparse.Namespace, model: MLModel) -> refquant.QuantizedLayerSelector:
-    """Make the selector that the options describe; only the limits that were given apply."""
-    types = [name.strip() for given in options.skip_layer_types or [] for name in given.split(",")]
-    limits = {
-        "minimum_conv_kernel_channels": options.min_conv_kernel_channels or 0,
-        "minimum_conv_weight_count": options.min_conv_weight_count or 0,
-    }
-    selector = refquant.AdvancedQuantizedLayerSelector(types, **limits)
-    names = options.skip_layer or []
-    if not names:
-        return selector
-    known = [layer.name for owned in networks(model.get_spec()) for layer in all_layers(owned.network)]
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise refquant.ArgumentError(f"the model has no layer {name!r}{hint}")
-    return _NameSelector(selector, names)
-
-
-def _lut_function(options: argparse.Namespace) -> Any:
-    """Find the function that `module:function` names, in the current folder first."""
-    name, wanted = options.lut_function, options.mode == "custom_lut" and options.nbits != 16
-    if name is None and wanted:
-        raise refquant.ArgumentError("--mode custom_lut needs --lut-function MODULE:FUNCTION")
-    if name is None:
-        return None
-    if options.mode != "custom_lut":
-        raise refquant.ArgumentError("--lut-function goes with --mode custom_lut only")
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise refquant.ArgumentError(f"--lut-function takes MODULE:FUNCTION, not {name!r}")
-    # It stays on the path: the function may import its neighbours when it is called.
-    sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise refquant.ArgumentError(f"cannot find --lut-function {name}: {reason}") from error
-    if not callable(function):
-        raise refquant.ArgumentError(f"--lut-function {name} is not a function")
-    return function
-
-
-def _read(name: str) -> MLModel:
-    return MLModel(_source(name))
-
-
-def _source(name: str) -> str | bytes:
-    """Give what a model is read from: the path, or the bytes of standard input."""
-    if name != STREAM:
-        return name
-    if sys.stdin is None:
-        raise refquant.FileError("stdin is closed")
-    try:
-        data = sys.stdin.buffer.read()
-    except OSError as error:
-        raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
-    return data

@@ -6,6 +6,7 @@ value); code further out, which knows the tensor and the layer, adds them with `
 
 from __future__ import annotations
 
+import warnings
 from typing import TypeVar
 
 E = TypeVar("E", bound="RefquantError")
@@ -64,7 +65,7 @@ def place(layer: str | None, layer_type: str | None, tensor: str | None, index: 
 
 
 class ArgumentError(RefquantError, ValueError):
-    """An argument is not one that the function takes: nbits, mode, selector, lut_function."""
+    """An argument is not one that the function takes: nbits, mode, selector, lut_function, jobs."""
 
 
 class NotYetError(RefquantError, NotImplementedError):
@@ -114,5 +115,16 @@ class InternalError(RefquantError):
     """What refquant was about to write breaks a rule that its input kept: a fault of refquant itself."""
 
 
+class WorkerError(RefquantError):
+    """A worker process died or an executor failed, and took tensors along; the model is not at fault."""
+
+
 class RefquantWarning(UserWarning):
     """Something was done that the caller may not expect; the result is valid all the same."""
+
+
+def warn(
+    message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None
+) -> None:
+    """Warn of something, and say where; it is reported as from the caller's caller's caller."""
+    warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=4)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Collection, Iterator
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from refquant import parallel, timing
 from refquant.errors import (
     ArgumentError,
-    HalfRangeError,
     NotYetError,
-    RefquantWarning,
     UpdatableError,
-    place,
+    warn,
 )
 from refquant.model import layer_checks, tensor
 from refquant.model.fusion import Names
@@ -24,7 +21,7 @@ from refquant.model.selectors import (
     MatrixMultiplyLayerSelector,
     QuantizedLayerSelector,
 )
-from refquant.model.tensor import ENCODERS, LutFunction, Request
+from refquant.model.stored import ENCODERS, LutFunction, Request
 from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION, guarded
 from refquant.model.walk import (
     OwnedNetwork,
@@ -35,8 +32,10 @@ from refquant.model.walk import (
     selected_sites,
 )
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
+from refquant.steps import ProgressCallback, Step, Workers, logger, run
 
-logger = logging.getLogger("refquant")
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 #: Names by which a mode can be asked for -> the mode.
 MODES = {**{mode: mode for mode in ENCODERS}, "kmeans": "kmeans_lut", "dequantization": "dequantization"}
@@ -46,19 +45,6 @@ NBITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 
 #: What `half_overflow` can be: refuse the model, or keep the layer in float32. Rule: HALF-2, HALF-3.
 HALF_OVERFLOW = ("error", "keep")
-
-
-class Progress(NamedTuple):
-    """How far the work has come: given to the `progress` callback after each layer."""
-
-    layer: str
-    layer_type: str
-    #: Weights done so far, and in all.
-    done: int
-    total: int
-
-
-ProgressCallback = Callable[[Progress], object]
 
 
 def quantize_weights(
@@ -72,6 +58,8 @@ def quantize_weights(
     fuse: bool = True,
     half_overflow: str = "error",
     progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Store the float32 weights of a model's neural networks in fewer bits.
 
@@ -88,7 +76,15 @@ def quantize_weights(
             16 bits).
         half_overflow: for 16 bits: `error` refuses a model with a weight outside half precision, `keep`
             leaves the layer that has it in float32 and warns.
-        progress: called with a `Progress` after each layer.
+        progress: called with a `Progress` after each layer: in the order of the model or, where the work is
+            spread, in the order in which layers are done.
+        jobs: how many processes to spread the work over. Results, warnings and errors do not depend on it.
+            Where the platform spawns processes, a script needs the usual `if __name__ == "__main__":`.
+        executor: a `concurrent.futures.Executor` to spread the work over instead, such as a cluster's. It is
+            not shut down.
+
+    With jobs or an executor of processes, a lut_function has to pickle; what it prints or warns of comes
+    from there.
 
     Returns the kind of thing that was passed (an `MLModel` for a path or a file). Tensors without float32
     weights stay as they are. Warns (RefquantWarning) where something is left out or loses its values,
@@ -96,18 +92,25 @@ def quantize_weights(
 
     Raises ArgumentError, FileError, ModelKindError, UpdatableError, ShapeError, TensorError,
     NonFiniteError (NaN or infinity), HalfRangeError or LutFunctionError, with layer, tensor and index where
-    there is one. Rule: FILE-1 to FILE-5, FILE-9, and those of each mode.
+    there is one, or WorkerError where a worker process dies. Rule: FILE-1 to FILE-5, FILE-9, and those of
+    each mode.
     """
     mode = _checked_mode(quantization_mode)
     if sample_data is not None:
         raise NotYetError("sample_data is not supported yet: leave it out")
     if mode == "dequantization":
-        return dequantize_weights(full_precision_model, selector=selector, progress=progress)
+        return dequantize_weights(
+            full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
+        )
     nbits = _checked_nbits(nbits, mode)
-    request = Request(mode, nbits, _checked_lut_function(lut_function, mode, nbits))
     halving = nbits == 16
     if half_overflow not in HALF_OVERFLOW:
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
+    workers = _checked_workers(jobs, executor)
+    if halving:
+        request = Request("half", nbits, keep=half_overflow == "keep")
+    else:
+        request = Request(mode, nbits, _checked_lut_function(lut_function, mode, workers))
     selector = _checked_selector(selector or QuantizedLayerSelector())
     model, give_back = guarded(full_precision_model)
     steps: list[Step] = []
@@ -117,23 +120,26 @@ def quantize_weights(
         _raise_version(owned.model, HALF_VERSION if halving else QUANTIZED_VERSION)
         steps += _plan(owned, selector, halving, fuse)
     if not any(tensor.form(site.params) == "float32" for site in all_sites(model)):
-        _warn("the model has no float32 weights to quantize; this is a copy of it")
-    if halving:
-        _run(steps, lambda step: _halve(step, half_overflow == "keep"), progress)
-    else:
-        _run(steps, lambda step: _quantize(step, request), progress)
+        warn("the model has no float32 weights to quantize; this is a copy of it")
+    run(steps, request, workers, progress)
     return give_back(model)
 
 
 def dequantize_weights(
-    model: Any, *, selector: Selector | None = None, progress: ProgressCallback | None = None
+    model: Any,
+    *,
+    selector: Selector | None = None,
+    progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Any:
     """Turn the weights of a model's neural networks back into float32.
 
     Half precision, 1 to 8 bits and dynamic int8 are all read; float32 stays as it is. Arguments and result
-    are as for `quantize_weights`. Raises FileError, ModelKindError, or ShapeError, TensorError or CodeError
-    where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
+    are as for `quantize_weights`. Raises FileError, ModelKindError, WorkerError, or ShapeError, TensorError
+    or CodeError where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
     """
+    workers = _checked_workers(jobs, executor)
     selector = _checked_selector(selector or QuantizedLayerSelector())
     own, give_back = guarded(model)
     steps: list[Step] = []
@@ -141,35 +147,43 @@ def dequantize_weights(
         _raise_version(owned.model, QUANTIZED_VERSION)
         for layer in selected_layers(owned.network, selector):
             steps += _step(layer, selector, ("float16", "linear", "lut", "int8"), follows="float16")
-    _run(steps, _dequantize, progress)
+    for site in (site for step in steps for site in step.sites):
+        if tensor.form(site.params) == "int8" and hasattr(site.parameters, "int8DynamicQuantize"):
+            site.parameters.int8DynamicQuantize = False
+    run(steps, Request("dequantization", 32), workers, progress)
     return give_back(own)
 
 
-def activate_int8_int8_matrix_multiplications(spec: Any, selector: Selector | None = None) -> Any:
+def activate_int8_int8_matrix_multiplications(
+    spec: Any,
+    selector: Selector | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Any:
     """Store constant matrices as signed bytes, for products whose other factor is quantized as it comes.
 
     Takes innerProduct and batchedMatmul layers that the selector accepts (None: all), dequantizing them
     first. `spec` is anything that `quantize_weights` takes; the result is of the same kind, and the
-    argument is not changed. A layer that the format refuses in this form is left alone with a warning: one
-    with a bias, with two inputs or without weights of its own, one that learns, any in a network whose array
-    inputs lack the exact mapping.
+    argument is not changed; the other arguments are as there. A layer that the format refuses in this form
+    is left alone with a warning: one with a bias, with two inputs or without weights of its own, one that
+    learns, any in a network whose array inputs lack the exact mapping.
 
     Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
     """
+    workers = _checked_workers(jobs, executor)
     selector = _checked_selector(selector or MatrixMultiplyLayerSelector())
     model, give_back = guarded(spec)
+    steps: list[Step] = []
     for owned in networks(model):
         for layer in selected_layers(owned.network, selector):
-            if layer.WhichOneof("layer") in MATRIX_MULTIPLIES and _activate_int8(layer, owned):
+            found = _int8_step(layer, owned)
+            if found:
                 _raise_version(owned.model, INT8_VERSION)
+            steps += found
+    run(steps, Request("int8", 8), workers, progress)
     return give_back(model)
-
-
-class Step(NamedTuple):
-    """The tensors of one layer that are about to change, in the same way."""
-
-    layer: NeuralNetworkLayer
-    sites: list[Site]
 
 
 def _plan(owned: OwnedNetwork, selector: Selector, halving: bool, fuse: bool) -> Iterator[Step]:
@@ -182,7 +196,8 @@ def _plan(owned: OwnedNetwork, selector: Selector, halving: bool, fuse: bool) ->
     names = Names(owned.model, owned.network)
 
     def enter(network: NeuralNetwork) -> None:
-        removed = fuse_network(network, names, frozen) if fuse and not halving else 0
+        with timing.phase("fuse"):
+            removed = fuse_network(network, names, frozen) if fuse and not halving else 0
         logger.debug("fused away %d layers", removed)
 
     for layer in selected_layers(owned.network, selector, enter):
@@ -192,7 +207,7 @@ def _plan(owned: OwnedNetwork, selector: Selector, halving: bool, fuse: bool) ->
             yield from _step(layer, selector, ("float32",), follows="float32" if halving else None)
     if updatable:
         layers = ", ".join(f"'{name}'" for name in updatable)
-        _warn(f"left updatable layers in float32, as the format demands: {layers} (FILE-4)")
+        warn(f"left updatable layers in float32, as the format demands: {layers} (FILE-4)")
 
 
 def _step(
@@ -210,60 +225,23 @@ def _step(
     for site in sites(layer):
         if site.tensor not in taken and tensor.located_form(site) == follows:
             chosen.append(site)
-            _warn("follows its weights, though the selector leaves it out (HALF-4)", **site.where)
+            warn("follows its weights, though the selector leaves it out (HALF-4)", **site.where)
     return [Step(layer, chosen)]
 
 
-def _run(steps: list[Step], action: Callable[[Step], None], progress: ProgressCallback | None) -> None:
-    """Take every step in order, and say so."""
-    sizes = [sum(site.params.ByteSize() for site in step.sites) for step in steps]
-    done, total = 0, sum(sizes)
-    for step, size in zip(steps, sizes):
-        layer_type = step.layer.WhichOneof("layer") or ""
-        logger.info("layer '%s' (%s): %d tensors", step.layer.name, layer_type, len(step.sites))
-        action(step)
-        done += size
-        if progress is not None:
-            progress(Progress(step.layer.name, layer_type, done, total))
-
-
-def _quantize(step: Step, request: Request) -> None:
-    for site in step.sites:
-        tensor.quantize(site, request)
-
-
-def _dequantize(step: Step) -> None:
-    for site in step.sites:
-        if tensor.form(site.params) == "int8" and hasattr(site.parameters, "int8DynamicQuantize"):
-            site.parameters.int8DynamicQuantize = False
-        tensor.store_float32(site.params, tensor.decode(site))
-
-
-def _halve(step: Step, keep: bool) -> None:
-    """Store a step's tensors in half precision or, where one does not fit, none. Rule: HALF-2, HALF-3."""
-    try:
-        payloads = [tensor.encode_half(site) for site in step.sites]
-    except HalfRangeError as error:
-        if not keep:
-            raise
-        _warn(f"{error}; the layer stays in float32 (HALF-3)")
-        return
-    for site, payload in zip(step.sites, payloads):
-        tensor.store_half(site.params, payload)
-
-
-def _activate_int8(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> bool:
-    """Quantize one matrix dynamically, or warn and answer False where the format refuses it."""
+def _int8_step(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> list[Step]:
+    """Make a step of a layer's matrix, if it has one, or warn where the format refuses it. Rule: INT8-3."""
+    if layer.WhichOneof("layer") not in MATRIX_MULTIPLIES:
+        return []
     site = next(sites(layer))
     reason = _why_not_int8(site, owned)
     if reason:
-        _warn(f"not activated for int8: {reason} (INT8-3)", layer=layer.name, layer_type=site.layer_type)
-        return False
+        warn(f"not activated for int8: {reason} (INT8-3)", layer=layer.name, layer_type=site.layer_type)
+        return []
     if tensor.located_form(site) == "int8":
-        return False
-    tensor.store_int8(site.params, *tensor.encode_int8(site))
+        return []
     site.parameters.int8DynamicQuantize = True
-    return True
+    return [Step(layer, [site])]
 
 
 def _why_not_int8(site: Site, owned: OwnedNetwork) -> str | None:
@@ -290,10 +268,31 @@ def _checked_nbits(nbits: object, mode: str) -> int:
     return nbits
 
 
-def _checked_lut_function(lut_function: LutFunction | None, mode: str, nbits: int) -> LutFunction | None:
-    if mode == "custom_lut" and nbits != 16 and not callable(lut_function):
+def _checked_lut_function(
+    lut_function: LutFunction | None, mode: str, workers: Workers
+) -> LutFunction | None:
+    if mode != "custom_lut":
+        return None
+    if not callable(lut_function):
         raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
+    if workers.need_parcels:
+        return parallel.parcel("lut_function", lut_function)
     return lut_function
+
+
+def _checked_workers(jobs: object, executor: object) -> Workers:
+    # True is an int; and no number of jobs means all processors: tools disagree about 0 and -1.
+    if type(jobs) is not int or jobs < 1:
+        raise ArgumentError(f"jobs must be a whole number from 1, not {jobs!r}")
+    if executor is None:
+        return Workers(jobs, None)
+    from concurrent.futures import Executor
+
+    if not isinstance(executor, Executor):
+        raise ArgumentError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
+    if jobs != 1:
+        raise ArgumentError("an executor knows its own number of jobs: pass one or the other")
+    return Workers(jobs, executor)
 
 
 def _checked_selector(selector: Selector) -> Selector:
@@ -305,9 +304,3 @@ def _checked_selector(selector: Selector) -> Selector:
 def _raise_version(model: Model, least: int) -> None:
     """Raise specificationVersion, never lower it. Rule: FILE-1, FILE-10."""
     model.specificationVersion = max(model.specificationVersion, least)
-
-
-def _warn(
-    message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None
-) -> None:
-    warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=4)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Union
 
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
-from refquant.model.layers import Layout, Row, Site, inner_networks, sites
+from refquant.model.layers import Row, Site, inner_networks, sites
+from refquant.model.layout import Layout
 from refquant.model.walk import all_layers, networks
 from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
 
@@ -27,7 +28,7 @@ class TensorInfo(NamedTuple):
     tensor: str
     #: Shape that the layer states; empty where quantization does not cover the tensor, or it is a scalar.
     shape: tuple[int, ...]
-    #: One of `tensor.FORMS`.
+    #: One of `stored.FORMS`.
     form: str
     #: Bits a weight.
     bits: int

@@ -9,10 +9,10 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from refquant.errors import RefquantWarning
-from refquant.quantize import Progress, ProgressCallback, logger
+from refquant.steps import Progress, ProgressCallback, logger
 
 #: How a column of a table is set: words to the left, names too but losing their middle where there is no
 #: room, numbers to the right.
@@ -23,13 +23,13 @@ LEAST_NAME = 12
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Show refquant's warnings as one line each on stderr."""
+def warnings_as_lines(subject: str = "") -> Iterator[None]:
+    """Show refquant's warnings as one line each on stderr, with what they are about first."""
     show = warnings.showwarning
 
     def one_line(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, RefquantWarning):
-            say(f"warning: {message}")
+            say(f"warning: {subject}{message}")
         else:
             show(message, category, *rest, **more)
 
@@ -77,25 +77,28 @@ def progress_bar(quiet: bool) -> Iterator[ProgressCallback | None]:
         yield moved
 
 
-def print_table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; `columns` maps each heading to NAME, WORD or NUMBER.
+def print_table(
+    columns: Mapping[str, str], rows: Iterable[Sequence[str]], stream: TextIO | None = None
+) -> None:
+    """Print a table, on stdout by default; `columns` maps each heading to NAME, WORD or NUMBER.
 
     On a terminal, names give up their middle until a line fits; anywhere else they are whole.
     """
+    stream = sys.stdout if stream is None else stream
     lines = [list(columns), *([plain(cell) for cell in row] for row in rows)]
     kinds = list(columns.values())
-    widths = _fitted([max(map(len, column)) for column in zip(*lines)], kinds)
+    widths = _fitted([max(map(len, column)) for column in zip(*lines)], kinds, stream)
     for line in lines:
         cells = (
             cell.rjust(width) if kind == NUMBER else shorten(cell, width).ljust(width)
             for cell, width, kind in zip(line, widths, kinds)
         )
-        write_line("  ".join(cells).rstrip())
+        write_line("  ".join(cells).rstrip(), stream)
 
 
-def _fitted(widths: list[int], kinds: Sequence[str]) -> list[int]:
+def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int]:
     """Narrow the names, always the widest, until the line fits the screen or none can give more."""
-    if not sys.stdout.isatty():
+    if not stream.isatty():
         return widths
     room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
     names = [column for column, kind in enumerate(kinds) if kind == NAME]
@@ -120,10 +123,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def write_line(text: str) -> None:
-    """Write a line of output; a character that the output's encoding lacks is spelled out."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+def write_line(text: str, stream: TextIO | None = None) -> None:
+    """Write a line, on stdout by default; a character that the encoding lacks is spelled out."""
+    stream = sys.stdout if stream is None else stream
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def say(text: str) -> None:

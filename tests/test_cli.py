@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, commands, sample, terminal
+from refquant import cli, commands, sample, terminal, timing
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
@@ -257,6 +257,160 @@ class TestValidate:
         assert errors.startswith(
             "refquant: warning: layer 'layer_1' (convolution3d), tensor weights: it is empty"
         )
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[str]:
+    """Three models, the second of which holds a NaN, and the third a range that collapses."""
+    contents = ([1.0, 2.0, 4.0], [1.0, math.nan], [-1e-5, 1e-5])
+    paths = [str(tmp_path / f"{name}.mlmodel") for name in "abc"]
+    for path, content in zip(paths, contents):
+        save(inner_product(content), path)
+    return paths
+
+
+class TestManyModels:
+    """Many inputs go to a folder, each under its name; one that fails is reported, the others are done."""
+
+    def test_into_a_new_folder(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        a, b, c = models
+        folder = tmp_path / "new" / "folder"
+        code, output, errors = run("quantize", *models, str(folder), "--nbits", "8")
+        assert (code, output) == (1, "")
+        first, second, third, fourth, last = errors.splitlines()
+        assert first.startswith("refquant: a.mlmodel: ")
+        assert second.startswith(
+            f"refquant: error: {b}: layer 'fc' (innerProduct), tensor weights[1]: weight is"
+        )
+        assert third.startswith(
+            f"refquant: warning: {c}: layer 'fc' (innerProduct), tensor weights: its range"
+        )
+        assert fourth.startswith("refquant: c.mlmodel: ")
+        assert last == "refquant: 1 of 3 models failed"
+        assert sorted(os.listdir(folder)) == ["a.mlmodel", "c.mlmodel"]
+        assert load(folder / "a.mlmodel") == refquant.quantize_weights(load(a), 8)
+        back = tmp_path / "back"
+        made = [str(path) for path in sorted(folder.iterdir())]
+        assert run("dequantize", *made, "--quiet", str(back)) == (0, "", "")
+        assert run("activate-int8", *made, "--quiet", f"{tmp_path / 'active'}/")[0] == 0
+        assert sorted(os.listdir(back)) == sorted(os.listdir(tmp_path / "active"))
+
+    def test_one_into_a_folder(self, run: Any, model: str, tmp_path: Path) -> None:
+        for folder in (tmp_path / "there", tmp_path / "new"):
+            (tmp_path / "there").mkdir(exist_ok=True)
+            assert run("quantize", model, f"{folder}/", "--nbits", "8", "--quiet") == (0, "", "")
+            assert os.listdir(folder) == ["in.mlmodel"]
+        package = str(tmp_path / "out.mlpackage")
+        for force in ([], ["--force"]):
+            assert run("quantize", model, package, "--nbits", "8", "--quiet", *force) == (0, "", "")
+        assert (tmp_path / "out.mlpackage" / "Manifest.json").exists()
+        code, _, errors = run("quantize", str(tmp_path / "no.mlmodel"), f"{tmp_path}/there", "--nbits", "8")
+        assert (code, errors.count("\n")) == (1, 1)
+        assert errors.startswith("refquant: error: cannot read ")
+
+    def test_nothing_is_overwritten(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        folder = str(tmp_path / "out")
+        command = ["quantize", models[0], models[2], folder, "--nbits", "8", "--quiet"]
+        assert run(*command)[0] == 0
+        os.remove(f"{folder}/a.mlmodel")
+        code, _, errors = run(*command)
+        assert code == 1
+        assert (
+            f"refquant: error: {models[2]}: {folder}/c.mlmodel exists already; --force overwrites it"
+            in errors
+        )
+        assert sorted(os.listdir(folder)) == ["a.mlmodel", "c.mlmodel"]
+        assert run(*command, "--force")[0] == 0
+
+    def test_refused(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        folder = tmp_path / "out"
+        (tmp_path / "other").mkdir()
+        twin = str(tmp_path / "other" / "a.mlmodel")
+        for arguments, message in (
+            ([models[0], twin, str(folder)], f"{models[0]} and {twin} would both become {folder}/a.mlmodel"),
+            (models, f"several models need a folder to go to; {models[2]} is none"),
+            ([*models, str(tmp_path / "new.mlmodel")], "several models need a folder"),
+            ([models[0], "-", str(folder)], "- stands for one model alone"),
+            ([*models, "-"], "- stands for one model alone"),
+            ([*models, str(folder), "--nbits", "9"], f"{models[0]}: nbits must be 16 or 1 to 8, not 9"),
+            ([*models, str(folder), "--skip-layer", "f"], f"{models[0]}: the model has no layer 'f'"),
+        ):
+            code, output, errors = run("quantize", "--nbits", "8", *arguments)
+            assert (code, output) == (2, "")
+            assert message in errors
+            assert errors.count("\n") == 1
+            assert not folder.exists()
+
+    def test_options_between(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        for number, split in enumerate([0, 1, 2, 3]):
+            arguments = [models[0], models[2], str(tmp_path / f"{number}")]
+            arguments[split:split] = ["--nbits", "8", "--quiet"]
+            assert run("quantize", *arguments)[0] == 0
+        assert run("quantize", models[0], "--nbits", "8", "--quiet", str(tmp_path / "one"))[0] == 0
+
+    def test_debug(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        errors = run("quantize", *models, str(tmp_path / "out"), "--nbits", "8", "--debug")[2]
+        assert "Traceback" in errors
+        assert "refquant: 1 of 3 models failed\n" in errors
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+class TestJobs:
+    """`--jobs` changes the time that a command takes, and nothing else."""
+
+    def test_same_bytes(self, run: Any, tmp_path: Path) -> None:
+        for jobs in "12":
+            command = ["quantize", str(sample.model_path()), str(tmp_path / jobs), "--jobs", jobs]
+            assert run(*command, "--nbits", "4", "--mode", "kmeans", "--quiet") == (0, "", "")
+        assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+        assert run("dequantize", str(tmp_path / "1"), str(tmp_path / "3"), "--jobs", "2", "--quiet")[0] == 0
+
+    def test_refused(self, run: Any, model: str, out: str) -> None:
+        for command in (["quantize", "--nbits", "8"], ["dequantize"], ["activate-int8"]):
+            code, _, errors = run(*command, model, out, "--jobs", "0")
+            assert (code, errors) == (2, "refquant: error: jobs must be a whole number from 1, not 0\n")
+
+
+class TestTimings:
+    """`--timings` says on stderr where the time went; the result is the same."""
+
+    def table(self, errors: str) -> list[list[str]]:
+        return [line.split() for line in errors.splitlines() if not line.startswith("refquant: ")]
+
+    def test_table(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "chain.mlmodel")
+        save(network(lambda net: [net.inner_product(4, 4, bias=n > 0) for n in range(13)].clear()), path)
+        code, output, errors = run("quantize", path, out, "--nbits", "4", "--timings", "--quiet")
+        assert (code, output) == (0, "")
+        heading, *rows = self.table(errors)
+        assert heading == ["phase", "layer", "type", "seconds", "%", "ns/weight"]
+        assert [row[0] for row in rows] == ["read", "fuse", *["convert"] * 11, "pack", "write", "other"]
+        assert rows[2][2] == "innerProduct"
+        assert rows[12][1:4] == ["3", "other", "layers"]
+        assert sum(
+            float(row[-2] if row[0] in ("convert", "pack") else row[-1]) for row in rows
+        ) == pytest.approx(100, abs=1)
+        seconds = errors.splitlines()[-1].split()
+        assert seconds[2:] == ["seconds"]
+        assert load(out) == refquant.quantize_weights(load(path), 4)
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_jobs_add_up(self, run: Any, out: str) -> None:
+        command = ["quantize", str(sample.model_path()), out, "--nbits", "8", "--jobs", "2", "--timings"]
+        errors = run(*command)[2]
+        assert {row[0] for row in self.table(errors)[1:]} == {"read", "fuse", "convert", "pack", "write"}
+        assert errors.splitlines()[-1].endswith(" of work by 2 jobs")
+
+    def test_other_commands(self, run: Any, model: str, out: str) -> None:
+        for command in ("dequantize", "activate-int8"):
+            rows = self.table(run(command, model, out, "--timings", "--force")[2])
+            assert [row[0] for row in rows[1:]] == ["read", "fuse", "pack", "write", "other"]
+
+    def test_nothing_is_counted_unasked(self) -> None:
+        refquant.quantize_weights(inner_product([1.0]), 8)
+        assert timing.record() is None
+        with timing.recording(wanted=False) as record:
+            assert record is None
 
 
 class TestBadUsage:

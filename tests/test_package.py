@@ -44,17 +44,24 @@ ARROWS = {
     "codec": {"codec", "errors"},
     "schema": {"errors", "schema"},
     "model": {"codec", "errors", "model", "schema"},
-    "quantize": {"codec", "errors", "model", "schema"},
+    "timing": set[str](),
+    "crew": {"errors"},
+    "parallel": {"crew", "errors"},
+    "steps": {"errors", "model", "parallel", "schema", "timing"},
+    "quantize": {"errors", "model", "parallel", "schema", "steps", "timing"},
     "report": {"errors", "model", "schema"},
 }
+
+#: `from refquant.codec import half`, `import refquant.codec` or `from refquant import errors, timing`.
+IMPORT = r"^\s*(?:(?:from|import) refquant\.(\w+)|from refquant import (.+)$)"
 
 
 @pytest.mark.parametrize("part", ARROWS)
 def test_arrows(part: str) -> None:
     files = [ROOT / f"{part}.py"] if (ROOT / f"{part}.py").exists() else sorted((ROOT / part).glob("*.py"))
     for file in files:
-        for imported in re.findall(r"^\s*(?:from|import) refquant\.(\w+)", file.read_text(), re.MULTILINE):
-            assert imported in ARROWS[part], file
+        for named, listed in re.findall(IMPORT, file.read_text(), re.MULTILINE):
+            assert {named, *listed.split(", ")} - {""} <= ARROWS[part], file
 
 
 @pytest.mark.skipif(not (CHECKOUT / "pyproject.toml").exists(), reason="needs a checkout")

@@ -69,7 +69,7 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     if isinstance(source, (str, os.PathLike)):
         return _read_path(Path(source), lenient), MLModel
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return parse(bytes(source), lenient=lenient), lambda model: model.SerializeToString()
+        return parse(bytes(source), lenient=lenient), serialize
     if isinstance(source, Message):
         return _read_message(source, lenient), lambda model: _foreign(type(source), model)
     if callable(getattr(source, "get_spec", None)):
@@ -86,12 +86,20 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     its permissions, and a symbolic link still points to it. Raises FileError; a failure leaves the target
     as it was and nothing beside it. Rule: FILE-6.
     """
+    disk.write(path, serialize(model), overwrite=overwrite)
+
+
+def serialize(model: Model) -> bytes:
+    """Write a model into bytes: the same ones for the same model, though maps in it have no order.
+
+    Raises FileError where there are too many.
+    """
     try:
-        data = model.SerializeToString()
+        data = model.SerializeToString(deterministic=True)
     except EncodeError as error:
         raise FileError(f"the model cannot be written as one message: {error}") from error
     disk.check_size(len(data))
-    disk.write(path, data, overwrite=overwrite)
+    return data
 
 
 def parse(data: bytes, *, lenient: bool = False) -> Model:

@@ -16,7 +16,8 @@ from typing import Any, Callable, NamedTuple, Optional
 from refquant.codec.channels import Channels, join, split
 from refquant.errors import RefquantError
 from refquant.model import tensor
-from refquant.model.layers import Layout, inner_networks, sites
+from refquant.model.layers import inner_networks, sites
+from refquant.model.layout import Layout
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer, WeightParams
 
 #: The parameters of a layer; their type differs from layer to layer.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refquant.errors import RefquantError, ShapeError
-from refquant.model.layers import Layout, Row, Site
+from refquant.model.layers import Row, Site
+from refquant.model.layout import Layout
 from refquant.schema.coreml import WeightParams
 
 #: Layer type -> how many dimensions the shapes that it lists may have. Rule: LAY-6.
@@ -42,7 +43,7 @@ class Held(NamedTuple):
     signed: bytes
     #: Names of the fields of values that are filled.
     filled: list[str]
-    #: One of `tensor.FORMS`, or `codes` where nothing says how to read them; empty too where several fields
+    #: One of `stored.FORMS`, or `codes` where nothing says how to read them; empty too where several fields
     #: are filled.
     form: str
 

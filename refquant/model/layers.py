@@ -6,13 +6,12 @@ in order to find its weights.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
-from refquant.codec.channels import Channels
 from refquant.errors import RefquantError, ShapeError
+from refquant.model.layout import Layout
 from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
 
 #: Most dimensions of an array. Source: the format.
@@ -20,36 +19,6 @@ MOST_DIMENSIONS = 5
 
 #: A message of a layer's parameters. Its type differs from row to row, so the table reads fields by name.
 Parameters = Any
-
-
-class Layout(NamedTuple):
-    """The shape of a tensor and the dimension that runs over its output channels."""
-
-    shape: tuple[int, ...]
-    #: Dimension with a scale and a bias for each index when quantized; None: one channel. Rule: LIN-6.
-    axis: int | None = None
-    #: Dimension for which a reader accepts a scale each although a writer uses one for all. Rule: DEQ-5.
-    read_axis: int | None = None
-    #: Groups, each with channels of its own; the first dimension runs over all of them. Rule: LAY-3.
-    groups: int = 1
-
-    @property
-    def size(self) -> int:
-        """Number of weights that fill the shape."""
-        return math.prod(self.shape)
-
-    @property
-    def scales(self) -> int:
-        """Number of scales that linear codes may come with in place of one. Rule: LAY-7."""
-        axis = self.axis if self.axis is not None else self.read_axis
-        return 1 if axis is None else self.shape[axis] * self.groups
-
-    def channels(self, axis: int | None) -> Channels:
-        """See the tensor as (outer, channels, inner) about an axis; None: as one channel."""
-        if axis is None:
-            return Channels(1, 1, self.size)
-        outer, inner = math.prod(self.shape[:axis]), math.prod(self.shape[axis + 1 :])
-        return Channels(outer // self.groups, self.shape[axis] * self.groups, inner, self.groups)
 
 
 class Row(NamedTuple):

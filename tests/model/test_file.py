@@ -88,6 +88,16 @@ class TestSources:
             assert isinstance(made, bytes)
             assert made == refquant.quantize_weights(model, 8).SerializeToString()
 
+    def test_bytes_are_the_same_for_the_same_model(self, model: Model, tmp_path: Path) -> None:
+        """Maps have no order, in memory or in a file; what is written has one all the same."""
+        words = [f"key {n}" for n in range(20)]
+        for name, order in (("one", words), ("two", words[::-1])):
+            model.description.metadata.userDefined.clear()
+            for word in order:
+                model.description.metadata.userDefined[word] = "value"
+            save(model, tmp_path / name)
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
     def test_messages(self, model: Model) -> None:
         before = model.SerializeToString()
         assert isinstance(refquant.quantize_weights(model, 8), Model)
@@ -232,7 +242,7 @@ class TestBadFiles:
 
     def test_too_large_for_protobuf(self, tmp_path: Path) -> None:
         class Large:
-            def SerializeToString(self) -> bytes:  # noqa: N802 -- protobuf's name
+            def SerializeToString(self, **options: Any) -> bytes:  # noqa: N802 -- protobuf's name
                 raise EncodeError("Failed to serialize proto")
 
         with pytest.raises(FileError, match="cannot be written as one message"):

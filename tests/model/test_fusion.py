@@ -11,6 +11,7 @@ import pytest
 
 from refquant.model import tensor
 from refquant.model.fusion import Names, fuse
+from refquant.model.stored import Stored
 from refquant.model.walk import networks
 from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import Net, described, network
@@ -378,9 +379,9 @@ class TestNotFusable:
     @pytest.mark.parametrize("name", ["weights", "bias"])
     def test_half_precision_producer(self, name: str) -> None:
         model = chain(conv(), scale())
-        tensor.store_half(
+        tensor.store(
             getattr(model.neuralNetwork.layers[0].convolution, name),
-            b"\0\0" * (108 if name == "weights" else 6),
+            Stored("float16", b"\0\0" * (108 if name == "weights" else 6)),
         )
         self.stays(model)
 
@@ -389,7 +390,7 @@ class TestNotFusable:
         exact values.
         """
         model = chain(conv(bias=False), scale((6,), None))
-        tensor.store_half(model.neuralNetwork.layers[1].scale.scale, b"\x00\x40" * 6)  # 2.0
+        tensor.store(model.neuralNetwork.layers[1].scale.scale, Stored("float16", b"\x00\x40" * 6))  # 2.0
         old = values(model.neuralNetwork.layers[0].convolution.weights)
         (found,) = fused(model)
         assert values(found.convolution.weights) == [2 * w for w in old]
@@ -397,7 +398,7 @@ class TestNotFusable:
     def test_quantized_consumer(self) -> None:
         model = chain(conv(), scale())
         params = model.neuralNetwork.layers[1].scale.scale
-        tensor.store_int8(params, bytes(6), 1.0)
+        tensor.store(params, Stored("int8", bytes(6), 8, array("f", [1.0])))
         self.stays(model)
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])

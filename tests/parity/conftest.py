@@ -1,4 +1,4 @@
-"""The peers: coremltools 9.0 and 8.1, each in a virtualenv made once, in the folder REFQUANT_PEERS."""
+"""The peers: coremltools 9.0 and 8.1, and dask, each in a virtualenv made once, in REFQUANT_PEERS."""
 
 from __future__ import annotations
 
@@ -54,13 +54,16 @@ class Peer:
 
 
 def interpreter(version: str) -> Path:
-    """Give the Python of a peer's virtualenv, which is made where it is not there yet."""
+    """Give the Python of the virtualenv of one version of coremltools."""
+    return virtualenv(f"coremltools-{version}", f"coremltools=={version}", PROTOBUF, "scikit-learn")
+
+
+def virtualenv(name: str, *wanted: str) -> Path:
+    """Give the Python of a virtualenv with these packages, which is made where it is not there yet."""
     root = Path(os.environ.get("REFQUANT_PEERS") or Path(__file__).parents[2] / ".peers")
-    folder = root / f"coremltools-{version}"
-    python = folder / "bin" / "python"
+    python = root / name / "bin" / "python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        wanted = [f"coremltools=={version}", PROTOBUF, "scikit-learn"]
+        subprocess.run([sys.executable, "-m", "venv", str(root / name)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
     return python
 

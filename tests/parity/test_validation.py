@@ -9,6 +9,7 @@ import pytest
 
 import refquant
 from refquant.model import tensor
+from refquant.model.stored import Stored
 from refquant.schema.coreml import Model
 from tests.networks import LAYERS, Net, network
 from tests.parity.conftest import Peer
@@ -41,7 +42,7 @@ def grouped() -> Model:
 def half_producer() -> Model:
     model = chain(lambda net: net.convolution(bias=False), lambda net: net.scale((6,), None))
     params = model.neuralNetwork.layers[0].convolution.weights
-    tensor.store_half(params, b"\0\x3c" * 108)
+    tensor.store(params, Stored("float16", b"\0\x3c" * 108))
     return model
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from refquant.model.layers import FLOAT_LAYERS, LAYERS, Layout
+from refquant.model.layers import FLOAT_LAYERS, LAYERS
+from refquant.model.layout import Layout
 from refquant.spec import trace
 
 CHAPTER = Path(__file__).parents[2] / "spec" / "08-layers.md"

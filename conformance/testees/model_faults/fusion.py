@@ -13,7 +13,7 @@ from conformance.testees.model_faults.base import FAULTS, Patch, fault
 from refquant import quantize
 from refquant.codec.channels import Channels
 from refquant.model import fusion, tensor, walk
-from refquant.model.layers import Layout
+from refquant.model.layout import Layout
 
 
 def pair(*names: tuple[str, str], rule: Callable[..., Any]) -> Patch:

@@ -8,7 +8,8 @@ from unittest import mock
 
 from conformance.testees.model_faults.base import FAULTS, Both, Patch, fault, rows
 from refquant.model import layers, selectors
-from refquant.model.layers import Layout, Row
+from refquant.model.layers import Row
+from refquant.model.layout import Layout
 
 
 def without(layer_type: str, name: str) -> Callable[[], Patch]:

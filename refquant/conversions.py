@@ -1,0 +1,262 @@
+"""The commands that make a model of another: quantize, dequantize, activate-int8."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Callable
+
+import refquant
+from refquant import timing
+from refquant.model.disk import PACKAGE
+from refquant.model.file import MLModel, save, serialize
+from refquant.model.walk import all_layers, networks
+from refquant.steps import ProgressCallback
+from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
+
+#: Name that stands for standard input or standard output in place of a file.
+STREAM = "-"
+
+#: What makes one model of another.
+Conversion = Callable[[MLModel, "ProgressCallback | None"], MLModel]
+
+
+def quantize(options: argparse.Namespace) -> int:
+    """Store float32 weights in fewer bits."""
+    if options.nbits is None and options.mode != "dequantization":
+        raise refquant.ArgumentError("--nbits is needed: 16, or 1 to 8")
+    lut_function = _lut_function(options)
+    return _convert(
+        options,
+        lambda model, progress: refquant.quantize_weights(
+            model,
+            options.nbits,
+            options.mode,
+            selector=_selector(options, model),
+            lut_function=lut_function,
+            fuse=not options.no_fuse,
+            half_overflow=options.half_overflow,
+            progress=progress,
+            jobs=options.jobs,
+        ),
+    )
+
+
+def dequantize(options: argparse.Namespace) -> int:
+    """Turn half-precision and quantized weights back into float32."""
+    return _convert(
+        options,
+        lambda model, progress: refquant.dequantize_weights(model, progress=progress, jobs=options.jobs),
+    )
+
+
+def activate_int8(options: argparse.Namespace) -> int:
+    """Make constant matrix products ready for int8 arithmetic (innerProduct and batchedMatmul layers)."""
+    return _convert(
+        options,
+        lambda model, progress: refquant.activate_int8_int8_matrix_multiplications(
+            model, progress=progress, jobs=options.jobs
+        ),
+    )
+
+
+def _convert(options: argparse.Namespace, conversion: Conversion) -> int:
+    """Convert one model, or many into a folder; give the exit code."""
+    if not _into_folder(options):
+        _convert_one(options, conversion, options.inputs[0], options.output)
+        return 0
+    targets = _targets(options.inputs, options.output)
+    done = [_try_one(options, conversion, *pair) for pair in zip(options.inputs, targets)]
+    if len(done) > 1 and not all(done):
+        say(f"{done.count(False)} of {len(done)} models failed")
+    return int(not all(done))
+
+
+def _try_one(options: argparse.Namespace, conversion: Conversion, source: str, target: str) -> bool:
+    """Convert one model of many; report its failure, unless that is one of usage, and answer False."""
+    try:
+        with warnings_as_lines(f"{source}: "):
+            _convert_one(options, conversion, source, target)
+    except refquant.ArgumentError as error:
+        raise refquant.ArgumentError(f"{source}: {error}") from error
+    except refquant.RefquantError as error:
+        if options.debug:
+            traceback.print_exc()
+        say(f"error: {error}" if source in str(error) else f"error: {source}: {error}")
+        return False
+    return True
+
+
+def _into_folder(options: argparse.Namespace) -> bool:
+    """Whether the output is a folder to put models into, and not a model or a stream."""
+    if len(options.inputs) > 1:
+        return True
+    path = Path(options.output)
+    is_folder = path.is_dir() or options.output.endswith(("/", os.sep))
+    return options.output != STREAM and path.suffix != PACKAGE and is_folder
+
+
+def _targets(inputs: list[str], folder: str) -> list[str]:
+    """Name the output of each input in a folder. Raises ArgumentError where two would be one file."""
+    if STREAM in (*inputs, folder):
+        raise refquant.ArgumentError("- stands for one model alone: several go from files to a folder")
+    path = Path(folder)
+    if path.suffix in (".mlmodel", PACKAGE) or (path.exists() and not path.is_dir()):
+        raise refquant.ArgumentError(f"several models need a folder to go to; {folder} is none")
+    taken: dict[str, str] = {}
+    for source in inputs:
+        name = Path(os.path.abspath(source)).name
+        if name in taken:
+            raise refquant.ArgumentError(f"{taken[name]} and {source} would both become {path / name}")
+        taken[name] = source
+    return [str(path / name) for name in taken]
+
+
+def _convert_one(options: argparse.Namespace, conversion: Conversion, source: str, target: str) -> None:
+    """Read a model, convert it, write it, and say what that saved and where the time went."""
+    _check_output(target, options.force)
+    started = perf_counter()
+    with timing.recording(options.timings) as record:
+        before = read_model(source)
+        with progress_bar(options.quiet or options.verbose) as progress:
+            spec = conversion(before, progress).get_spec()
+        with timing.phase("write"):
+            if target == STREAM:
+                sys.stdout.buffer.write(serialize(spec))
+                sys.stdout.buffer.flush()
+            else:
+                if _into_folder(options):
+                    Path(options.output).mkdir(parents=True, exist_ok=True)
+                save(spec, target, overwrite=options.force)
+    seconds = perf_counter() - started
+    if not options.quiet:
+        name = "stdin" if source == STREAM else Path(source).name
+        say(f"{name}: {_change(before.get_spec().ByteSize(), spec.ByteSize())}")
+    if record is not None:
+        _print_timings(record, seconds, options.jobs)
+
+
+def _check_output(target: str, force: bool) -> None:
+    """Refuse an output that cannot be meant before any work is done for it."""
+    if target == STREAM and sys.stdout.isatty():
+        raise refquant.ArgumentError("a model is no text for a terminal: redirect the output, or name a file")
+    if target != STREAM and not force and os.path.exists(target):
+        raise refquant.FileError(f"{target} exists already; --force overwrites it")
+
+
+def _change(old: int, new: int) -> str:
+    ratio = f"{max(old, new) / min(old, new):.2f}"
+    how = f"{ratio} times {'smaller' if new < old else 'larger'}"
+    return f"{old:,} bytes -> {new:,} bytes ({'the same size' if ratio == '1.00' else how})"
+
+
+def _print_timings(record: timing.Record, seconds: float, jobs: int) -> None:
+    """Print where the time went, on stderr; the times of processes side by side are added up."""
+    times = record.summary()
+    work = sum(time.seconds for time in times)
+    if jobs == 1:
+        times.append(timing.Time("other", seconds - work))
+        work = seconds
+    rows = [
+        (
+            time.phase,
+            time.layer,
+            time.layer_type,
+            f"{time.seconds:.3f}",
+            f"{100 * time.seconds / work:.1f}",
+            f"{1e9 * time.seconds / time.weights:.0f}" if time.weights and time.seconds else "",
+        )
+        for time in times
+    ]
+    columns = {
+        "phase": WORD,
+        "layer": NAME,
+        "type": WORD,
+        "seconds": NUMBER,
+        "%": NUMBER,
+        "ns/weight": NUMBER,
+    }
+    print_table(columns, rows, sys.stderr)
+    say(f"{seconds:.3f} seconds" + (f", and {work:.3f} of work by {jobs} jobs" if jobs > 1 else ""))
+
+
+class _NameSelector(refquant.QuantizedLayerSelector):
+    """What another selector takes, less the layers of these names."""
+
+    def __init__(self, inner: refquant.QuantizedLayerSelector, names: Iterable[str]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.names = set(names)
+
+    def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+        return layer.name not in self.names and self.inner.do_quantize(layer, **kwargs)
+
+
+def _selector(options: argparse.Namespace, model: MLModel) -> refquant.QuantizedLayerSelector:
+    """Make the selector that the options describe; only the limits that were given apply."""
+    types = [name.strip() for given in options.skip_layer_types or [] for name in given.split(",")]
+    limits = {
+        "minimum_conv_kernel_channels": options.min_conv_kernel_channels or 0,
+        "minimum_conv_weight_count": options.min_conv_weight_count or 0,
+    }
+    selector = refquant.AdvancedQuantizedLayerSelector(types, **limits)
+    names = options.skip_layer or []
+    if not names:
+        return selector
+    known = [layer.name for owned in networks(model.get_spec()) for layer in all_layers(owned.network)]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise refquant.ArgumentError(f"the model has no layer {name!r}{hint}")
+    return _NameSelector(selector, names)
+
+
+def _lut_function(options: argparse.Namespace) -> Any:
+    """Find the function that `module:function` names, in the current folder first."""
+    name, wanted = options.lut_function, options.mode == "custom_lut" and options.nbits != 16
+    if name is None and wanted:
+        raise refquant.ArgumentError("--mode custom_lut needs --lut-function MODULE:FUNCTION")
+    if name is None:
+        return None
+    if options.mode != "custom_lut":
+        raise refquant.ArgumentError("--lut-function goes with --mode custom_lut only")
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise refquant.ArgumentError(f"--lut-function takes MODULE:FUNCTION, not {name!r}")
+    # It stays on the path: the function may import its neighbours when it is called.
+    sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise refquant.ArgumentError(f"cannot find --lut-function {name}: {reason}") from error
+    if not callable(function):
+        raise refquant.ArgumentError(f"--lut-function {name} is not a function")
+    return function
+
+
+def read_model(name: str) -> MLModel:
+    """Read a model from a file or standard input. Raises FileError."""
+    with timing.phase("read"):
+        return MLModel(source(name))
+
+
+def source(name: str) -> str | bytes:
+    """Give what a model is read from: the path, or the bytes of standard input."""
+    if name != STREAM:
+        return name
+    if sys.stdin is None:
+        raise refquant.FileError("stdin is closed")
+    try:
+        data = sys.stdin.buffer.read()
+    except OSError as error:
+        raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
+    return data
