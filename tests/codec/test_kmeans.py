@@ -181,6 +181,7 @@ class TestInertia:
         rival = kmeans.inertia(stored, kmeans.assign(stored, plain), plain)
         assert kmeans.inertia(stored, found.codes, found.table) <= rival
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("nbits", [1, 2, 3, 4, 6, 8])
     def test_against_other_programs(self, nbits: int) -> None:
         peer, rival = pytest.importorskip("kmeans1d"), pytest.importorskip("sklearn.cluster")
@@ -232,6 +233,7 @@ class TestExact:
         edges = [0, found.codes.count(0), len(stored)] if found.codes.count(1) else [0, len(stored)]
         assert float(inertia_of_runs(stored, edges)) <= float(least_of_all(stored, 2)) * (1 + 1e-6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("nbits", [1, 3, 5, 8])
     def test_against_kmeans1d(self, nbits: int) -> None:
         peer = pytest.importorskip("kmeans1d")
