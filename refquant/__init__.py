@@ -47,7 +47,7 @@ _PUBLIC = {
         "compare_weights",
         "inspect_weights",
     ),
-    "refquant.steps": ("Progress",),
+    "refquant.steps": ("Progress", "TensorCertificate"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

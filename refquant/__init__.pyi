@@ -36,7 +36,7 @@ from refquant.report import (
     compare_weights,
     inspect_weights,
 )
-from refquant.steps import Progress
+from refquant.steps import Progress, TensorCertificate
 
 __version__ = "0.1.0"
 
@@ -60,6 +60,7 @@ __all__ = [
     "RefquantError",
     "RefquantWarning",
     "ShapeError",
+    "TensorCertificate",
     "TensorDifference",
     "TensorError",
     "TensorInfo",

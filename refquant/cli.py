@@ -146,6 +146,8 @@ QUANTIZATION = (
     *CONVERSION,
     _option("--nbits", type=int, metavar="N", help="bits a weight: 16 (half precision) or 1 to 8"),
     _option("--mode", default="linear", metavar="M", help="how, for 8 bits and fewer: see below"),
+    _flag("--exact", "for kmeans_lut: the best table there is, in about ten times the time"),
+    _flag("--certify", "for kmeans_lut: say how near each table is to the best there is"),
     _flag("--no-fuse", "do not work batchnorm, scale and bias layers into those before them"),
     _option(
         "--half-overflow",

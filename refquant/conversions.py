@@ -18,7 +18,7 @@ from refquant import timing
 from refquant.model.disk import PACKAGE
 from refquant.model.file import MLModel, save, serialize
 from refquant.model.walk import all_layers, networks
-from refquant.steps import ProgressCallback
+from refquant.steps import ProgressCallback, TensorCertificate
 from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
 
 #: Name that stands for standard input or standard output in place of a file.
@@ -33,6 +33,7 @@ def quantize(options: argparse.Namespace) -> int:
     if options.nbits is None and options.mode != "dequantization":
         raise refquant.ArgumentError("--nbits is needed: 16, or 1 to 8")
     lut_function = _lut_function(options)
+    certificates: list[TensorCertificate] = []
     return _convert(
         options,
         lambda model, progress: refquant.quantize_weights(
@@ -45,7 +46,10 @@ def quantize(options: argparse.Namespace) -> int:
             half_overflow=options.half_overflow,
             progress=progress,
             jobs=options.jobs,
+            exact=options.exact,
+            certify=certificates.append if options.certify else None,
         ),
+        report=lambda: _print_certificates(certificates),
     )
 
 
@@ -67,27 +71,34 @@ def activate_int8(options: argparse.Namespace) -> int:
     )
 
 
-def _convert(options: argparse.Namespace, conversion: Conversion) -> int:
-    """Convert one model, or many into a folder; give the exit code."""
+def _convert(
+    options: argparse.Namespace, conversion: Conversion, report: Callable[[], None] = lambda: None
+) -> int:
+    """Convert one model, or many into a folder, with a report after each; give the exit code."""
+
+    def convert(source: str, target: str) -> None:
+        _convert_one(options, conversion, source, target)
+        report()
+
     if not _into_folder(options):
-        _convert_one(options, conversion, options.inputs[0], options.output)
+        convert(options.inputs[0], options.output)
         return 0
     targets = _targets(options.inputs, options.output)
-    done = [_try_one(options, conversion, *pair) for pair in zip(options.inputs, targets)]
+    done = [_tried(convert, *pair, debug=options.debug) for pair in zip(options.inputs, targets)]
     if len(done) > 1 and not all(done):
         say(f"{done.count(False)} of {len(done)} models failed")
     return int(not all(done))
 
 
-def _try_one(options: argparse.Namespace, conversion: Conversion, source: str, target: str) -> bool:
+def _tried(convert: Callable[[str, str], None], source: str, target: str, debug: bool) -> bool:
     """Convert one model of many; report its failure, unless that is one of usage, and answer False."""
     try:
         with warnings_as_lines(f"{source}: "):
-            _convert_one(options, conversion, source, target)
+            convert(source, target)
     except refquant.ArgumentError as error:
         raise refquant.ArgumentError(f"{source}: {error}") from error
     except refquant.RefquantError as error:
-        if options.debug:
+        if debug:
             traceback.print_exc()
         say(f"error: {error}" if source in str(error) else f"error: {source}: {error}")
         return False
@@ -185,6 +196,19 @@ def _print_timings(record: timing.Record, seconds: float, jobs: int) -> None:
     }
     print_table(columns, rows, sys.stderr)
     say(f"{seconds:.3f} seconds" + (f", and {work:.3f} of work by {jobs} jobs" if jobs > 1 else ""))
+
+
+def _print_certificates(certificates: list[TensorCertificate]) -> None:
+    """Print how near each k-means table is to the best, on stderr, and forget it."""
+    rows = [
+        (c.layer, c.tensor, f"{c.inertia:.6g}", f"{c.bound:.6g}", "0" if c.gap == 0 else f"{100 * c.gap:.2g}")
+        for c in certificates
+    ]
+    if rows:
+        columns = {"layer": NAME, "tensor": WORD, "inertia": NUMBER, "bound": NUMBER, "gap %": NUMBER}
+        print_table(columns, rows, sys.stderr)
+        say("bound: no table of as many entries has less inertia")
+    certificates.clear()
 
 
 class _NameSelector(refquant.QuantizedLayerSelector):

@@ -34,6 +34,23 @@ class Progress(NamedTuple):
 ProgressCallback = Callable[[Progress], object]
 
 
+class TensorCertificate(NamedTuple):
+    """How near the k-means table of a tensor is to the best there can be: given to the `certify` callback."""
+
+    layer: str
+    layer_type: str
+    tensor: str
+    #: Sum of squared errors of the weights.
+    inertia: float
+    #: A proven lower bound of it, over all tables of as many entries.
+    bound: float
+    #: How far the inertia is above the bound, and so at most above the least: 0.001 is 0.1 %.
+    gap: float
+
+
+CertificateCallback = Callable[[TensorCertificate], object]
+
+
 class Workers(NamedTuple):
     """Those who do the work: processes, of which one is this one, or an executor."""
 
@@ -80,10 +97,16 @@ class Part(NamedTuple):
         return Task(self.where, tensor.take(self.site.params), self.site.layout)
 
 
-def run(steps: list[Step], request: Request, workers: Workers, progress: ProgressCallback | None) -> None:
+def run(
+    steps: list[Step],
+    request: Request,
+    workers: Workers,
+    progress: ProgressCallback | None,
+    certify: CertificateCallback | None = None,
+) -> None:
     """Convert the tensors of every step; store those of a step when all of them are there.
 
-    Warnings come in the order of the model, whatever the order of the work.
+    Warnings come in the order of the model, whatever the order of the work; certificates as layers are done.
     """
     parts = [Part(n, site, _size(site)) for n, step in enumerate(steps) for site in step.sites]
     done, total = 0, sum(part.size for part in parts)
@@ -95,6 +118,9 @@ def run(steps: list[Step], request: Request, workers: Workers, progress: Progres
             layer, layer_type = steps[number].layer.name, own[0].site.layer_type
             logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
             remarks[number] = _store(own, results)
+            if certify is not None:
+                for certificate in _certificates(own, results):
+                    certify(certificate)
             while told in remarks:
                 for remark in remarks.pop(told):
                     warn(remark)
@@ -147,6 +173,16 @@ def _store(parts: list[Part], results: list[Result]) -> list[str]:
             remark = f"{which} is too small for a step above 1e-6: every code is 0 (LIN-4)"
             remarks.append(place(**part.where) + remark)
     return remarks
+
+
+def _certificates(parts: list[Part], results: list[Result]) -> Iterator[TensorCertificate]:
+    for part, result in zip(parts, results):
+        assert isinstance(result, Converted)
+        assert result.certificate is not None
+        site, certificate = part.site, result.certificate
+        yield TensorCertificate(
+            site.layer.name, site.layer_type, site.tensor, *certificate, gap=certificate.gap
+        )
 
 
 def _count(site: Site, result: Converted) -> None:

@@ -371,6 +371,22 @@ class TestJobs:
             assert (code, errors) == (2, "refquant: error: jobs must be a whole number from 1, not 0\n")
 
 
+class TestCertify:
+    def test_table(self, run: Any, model: str, tmp_path: Path) -> None:
+        options = ("--nbits", "1", "--mode", "kmeans_lut", "--quiet", "--certify", "--exact")
+        code, output, errors = run("quantize", model, str(tmp_path / "out.mlmodel"), *options)
+        assert (code, output) == (0, "")
+        head, *rows, note = errors.splitlines()
+        assert head.split() == ["layer", "tensor", "inertia", "bound", "gap", "%"]
+        assert [row.split()[1] for row in rows] == ["weights", "bias"]
+        assert note == "refquant: bound: no table of as many entries has less inertia"
+
+    def test_other_modes(self, run: Any, model: str, tmp_path: Path) -> None:
+        code, _, errors = run("quantize", model, str(tmp_path / "o"), "--nbits", "4", "--certify")
+        assert code == 2
+        assert "about kmeans_lut" in errors
+
+
 class TestTimings:
     """`--timings` says on stderr where the time went; the result is the same."""
 

@@ -501,6 +501,48 @@ class TestOneTable:
         assert len(made[0].quantization.lookupTableQuantization.floatValue) == 2
 
 
+class TestNearTheBestTable:
+    """KM-4: The inertia (the sum of squared errors over the tensor) SHOULD be within 0.1 % of the least that
+    any table of binary32 numbers allows.
+    """
+
+    #: More distinct weights than get a cell each at 1 bit, and nowhere near evenly spread.
+    VALUES = tuple((i % 211 - 100.0) ** 3 / 1e6 + i / 1e5 for i in range(422))
+
+    def certified(self, **more: Any) -> list[refquant.TensorCertificate]:
+        found: list[refquant.TensorCertificate] = []
+        model = inner_product(list(self.VALUES), [1.0, 2.0], name="fc")
+        refquant.quantize_weights(model, 1, "kmeans", certify=found.append, **more)
+        return found
+
+    def test_certificates(self) -> None:
+        weights, bias = self.certified()
+        assert weights[:3] == ("fc", "innerProduct", "weights")
+        assert bias == ("fc", "innerProduct", "bias", 0.0, 0.0, 0.0)
+        assert 0 <= weights.gap < 0.001
+        # By hand: of two clusters, one is a run from the start of the sorted weights.
+        values = sorted(array("f", self.VALUES))
+        least = min(
+            sum((w - sum(part) / len(part)) ** 2 for part in (values[:cut], values[cut:]) for w in part)
+            for cut in range(1, len(values))
+        )
+        assert weights.bound <= least * (1 + 1e-12) <= weights.inertia * (1 + 1e-9)
+        assert weights.bound == pytest.approx(least, rel=1e-3)
+
+    def test_exact(self) -> None:
+        weights, _ = self.certified(exact=True)
+        assert 0 <= weights.gap < 1e-9
+
+    def test_jobs_do_not_matter(self) -> None:
+        assert sorted(self.certified(exact=True, jobs=2)) == sorted(self.certified(exact=True))
+
+    @pytest.mark.parametrize("wanted", [{"exact": True}, {"certify": print}])
+    @pytest.mark.parametrize(("nbits", "mode"), [(8, "linear"), (16, "kmeans")])
+    def test_only_for_k_means(self, nbits: int, mode: str, wanted: dict[str, Any]) -> None:
+        with pytest.raises(refquant.ArgumentError, match="about kmeans_lut"):
+            refquant.quantize_weights(inner_product([1.0, 2.0]), nbits, mode, **wanted)
+
+
 class TestUpdatable:
     """FILE-4: An updatable model MUST be refused for 16 bits. For 8 bits and fewer its updatable layers MUST
     be left in float32 and unfused, with a warning, and the others quantized.

@@ -56,6 +56,9 @@ class Request(NamedTuple):
     lut_function: LutFunction | None = None
     #: Whether `convert` gives a HalfRangeError back instead of raising it. Rule: HALF-3.
     keep: bool = False
+    #: For `kmeans_lut`: whether to find the optimum, and whether to certify the table. Rule: KM-4.
+    exact: bool = False
+    certify: bool = False
 
 
 class Task(NamedTuple):
@@ -76,6 +79,8 @@ class Converted(NamedTuple):
     #: Seconds that its weights and codes took, and the packing of the codes.
     seconds: float
     packing: float
+    #: How near a k-means table is to the best, where that is asked for.
+    certificate: kmeans.Certificate | None = None
 
 
 #: Quantization mode -> how a tensor's weights become codes. Rule: LIN-1, SYM-1, LUT-3, LUT-4, KM-1.
@@ -83,7 +88,7 @@ ENCODERS: dict[str, Callable[[array[float], Channels, Request], Codes]] = {
     "linear": lambda weights, channels, request: linear.encode(weights, request.nbits, channels),
     "linear_symmetric": lambda weights, channels, request: symmetric.encode(weights, channels),
     "linear_lut": lambda weights, channels, request: lut.encode_linear(weights, request.nbits),
-    "kmeans_lut": lambda weights, channels, request: kmeans.encode(weights, request.nbits),
+    "kmeans_lut": lambda weights, channels, request: kmeans.encode(weights, request.nbits, request.exact),
     "custom_lut": lambda weights, channels, request: lut.encode_custom(
         weights, request.nbits, request.lut_function
     ),
@@ -110,6 +115,7 @@ def convert(task: Task, request: Request) -> Converted | HalfRangeError:
         if request.mode in UNPACKED:
             return Converted(UNPACKED[request.mode](weights), 0, perf_counter() - started, 0.0)
         codes = ENCODERS[request.mode](weights, task.layout.channels(task.layout.axis), request)
+        certificate = _certificate(weights, codes) if request.certify else None
     except RefquantError as error:
         error.located(**task.where)
         if isinstance(error, HalfRangeError) and request.keep:
@@ -118,7 +124,12 @@ def convert(task: Task, request: Request) -> Converted | HalfRangeError:
     coded = perf_counter()
     stored = _packed(codes, request.nbits)
     collapsed = len(codes.collapsed) if isinstance(codes, LinearCodes) else int(codes.collapsed)
-    return Converted(stored, collapsed, coded - started, perf_counter() - coded)
+    return Converted(stored, collapsed, coded - started, perf_counter() - coded, certificate)
+
+
+def _certificate(weights: array[float], codes: Codes) -> kmeans.Certificate:
+    assert isinstance(codes, LutCodes)
+    return kmeans.certify(weights, codes.table)
 
 
 def decode(stored: Stored, layout: Layout) -> array[float]:
