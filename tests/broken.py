@@ -198,7 +198,7 @@ LAYER = [
         "backward.forgetGateRecursionMatrix",
     ),
     other("HALF-4", "a convolution3d in two precisions", CONVOLUTION_3D, {"bias": halves(*ONES[:4])}, "bias"),
-    other("LAY-3", "no kernelSize", row("convolution"), {"kernelSize": []}, "weights"),
+    other("TEN-6", "no kernelSize, and not 3 x 3", row("convolution"), {"kernelSize": []}, "weights"),
     other("LAY-3", "a kernelSize of one number", row("convolution"), {"kernelSize": [3]}, "weights"),
     other(
         "LAY-3", "a kernelSize of three numbers", row("deconvolution"), {"kernelSize": [3, 2, 1]}, "weights"

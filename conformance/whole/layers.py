@@ -89,6 +89,7 @@ def layers(family: Family) -> None:
     recurrent(family)
     nested(family)
     untouched(family)
+    default_kernel(family)
     too_little(family)
 
 
@@ -185,9 +186,19 @@ def untouched(family: Family) -> None:
             ask(family, full_title, "LAY-5 FILE-5", "layer", model, settings)
 
 
+def default_kernel(family: Family) -> None:
+    """Convolutions that do not state their kernel: it is 3 by 3."""
+    for deconvolution in (False, True):
+        model = chain(convolution(6, 3, size=(3, 3), deconvolution=deconvolution))
+        del layer(model).convolution.kernelSize[:]
+        for settings in (LINEAR, SETTINGS[-1]):
+            title = f"no kernel size, {'deconvolution, ' * deconvolution}{settings['nbits']} bits"
+            ask(family, title, "LAY-3", "layer DEP-49", model, settings)
+
+
 def too_little(family: Family) -> None:
     """Convolutions whose kernel is not two numbers."""
-    for count in (0, 1, 3):
+    for count in (1, 3):
         model = chain(convolution(6, 3, size=(2, 2)))
         size = layer(model).convolution.kernelSize
         del size[:]

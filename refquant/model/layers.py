@@ -17,6 +17,9 @@ from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightPara
 #: Most dimensions of an array. Source: the format.
 MOST_DIMENSIONS = 5
 
+#: Height and width of a kernel where none are stated. Source: the format.
+KERNEL = (3, 3)
+
 #: A message of a layer's parameters. Its type differs from row to row, so the table reads fields by name.
 Parameters = Any
 
@@ -114,11 +117,17 @@ def _listed(field: str, read_rank: int = 3) -> Callable[[Parameters], Layout]:
     return layout
 
 
-def _kernel(convolution: Parameters) -> Layout:
-    """Layout of a convolution's weights. Rule: LAY-3, LIN-7, DEQ-5."""
-    size = tuple(convolution.kernelSize)
+def kernel_size(convolution: Parameters) -> tuple[int, int]:
+    """Give height and width of a convolution's kernel. Rule: LAY-3."""
+    size = tuple(convolution.kernelSize) or KERNEL
     if len(size) != 2:
         raise ShapeError(f"kernelSize must be 2 numbers (height, width); it has {len(size)}", rule="LAY-3")
+    return size
+
+
+def _kernel(convolution: Parameters) -> Layout:
+    """Layout of a convolution's weights. Rule: LAY-3, LIN-7, DEQ-5."""
+    size = kernel_size(convolution)
     outputs, inputs, groups = convolution.outputChannels, convolution.kernelChannels, convolution.nGroups or 1
     if not convolution.isDeconvolution:
         return Layout((outputs, inputs, *size), axis=0)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from refquant.errors import ArgumentError, ShapeError
-from refquant.model.layers import INNER_NETWORKS, LAYERS
+from refquant.model.layers import INNER_NETWORKS, LAYERS, kernel_size
 
 #: A `NeuralNetworkLayer`, of refquant's definition of the format or of another.
 Layer = Any
@@ -85,12 +85,11 @@ class AdvancedQuantizedLayerSelector(QuantizedLayerSelector):
     def _is_large(self, layer: Layer) -> bool:
         """Whether a convolution has the channels and weights that are asked for. Rule: SEL-5."""
         convolution = layer.convolution
-        if len(convolution.kernelSize) != 2:
-            raise ShapeError("kernelSize must be 2 numbers (height, width)", rule="LAY-3").located(
-                layer=layer.name, layer_type="convolution"
-            )
+        try:
+            height, width = kernel_size(convolution)
+        except ShapeError as error:
+            raise error.located(layer=layer.name, layer_type="convolution") from None
         channels = convolution.kernelChannels
-        height, width = convolution.kernelSize
         if DEPTHWISE in self.skip_layer_types and channels == 1 and convolution.nGroups > 1:
             return False
         return bool(

@@ -190,9 +190,13 @@ class TestAdvanced:
                 selector = AdvancedQuantizedLayerSelector(types, 0, 0)
                 assert selector.do_quantize(layer, weight_param="bias") is expected
 
-    def test_kernel_size_missing(self) -> None:
+    def test_kernel_size(self) -> None:
         with pytest.raises(refquant.ShapeError, match=r"layer 'conv'.*kernelSize"):
-            AdvancedQuantizedLayerSelector().do_quantize(convolution(size=()))
+            AdvancedQuantizedLayerSelector().do_quantize(convolution(size=(3,)))
+        # One that is not set is 3 x 3: 8 * 4 * 9 = 288 weights.
+        for least, expected in ((288, True), (289, False)):
+            selector = AdvancedQuantizedLayerSelector([], 0, least)
+            assert selector.do_quantize(convolution(8, 4, size=())) is expected
 
 
 class TestMatrixMultiply:

@@ -150,9 +150,10 @@ def holders(stated: Any) -> list[Any]:
 
 def kernel(convolution: Any) -> tuple[tuple[int, ...] | None, int | None, int]:
     """LAY-3, DEQ-5: shape of a convolution's weights, channel axis, and groups along it."""
-    if len(convolution.kernelSize) != 2:
+    size = list(convolution.kernelSize) or [3, 3]
+    if len(size) != 2:
         return None, None, 1
-    height, width = convolution.kernelSize
+    height, width = size
     outputs, inputs = convolution.outputChannels, convolution.kernelChannels
     if not convolution.isDeconvolution:
         return (outputs, inputs, height, width), 0, 1

@@ -69,13 +69,14 @@ def advanced(given: dict[str, Any], layer: Any) -> bool:
     if kind(layer) != "convolution":
         return True
     c = layer.convolution
-    if len(c.kernelSize) != 2:
+    size = list(c.kernelSize) or [3, 3]
+    if len(size) != 2:
         raise Refused("LAY-3")
     if "depthwiseConv" in skipped and c.kernelChannels == 1 and c.nGroups > 1:
         return False
     if c.kernelChannels < given["minimum_conv_kernel_channels"]:
         return False
-    count = c.outputChannels * c.kernelChannels * c.kernelSize[0] * c.kernelSize[1]
+    count = c.outputChannels * c.kernelChannels * size[0] * size[1]
     return bool(count >= given["minimum_conv_weight_count"])
 
 
