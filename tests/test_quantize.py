@@ -321,8 +321,8 @@ class TestBadTensors:
                 "layer 'fc' (innerProduct), tensor weights: 3 values do not fill shape 1 x 4 (4)"
             )
 
-    @pytest.mark.parametrize("sizes", [[], [3], [3, 3, 3]])
-    def test_kernel_size_missing(self, sizes: list[int]) -> None:
+    @pytest.mark.parametrize("sizes", [[3], [3, 3, 3]])
+    def test_kernel_size_of_other_than_two(self, sizes: list[int]) -> None:
         model = network(ROWS["convolution"])
         del only_layer(model).convolution.kernelSize[:]
         only_layer(model).convolution.kernelSize.extend(sizes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from functools import cache
@@ -243,16 +242,15 @@ def departures() -> dict[str, Flag]:
 
 
 @cache
-def known_failures() -> tuple[tuple[str, str], ...]:
-    """Read on which cases coremltools is known to fail: (pattern of ids, row of the departure table)."""
+def known_failures() -> dict[str, str]:
+    """Read on which cases coremltools is known to fail: id -> row of the departure table."""
     entries = json.loads(KNOWN.read_text(encoding="utf-8"))["known_failures"]
-    return tuple((entry["cases"], entry["reason"].partition(":")[0]) for entry in entries)
+    return {entry["cases"]: entry["reason"].partition(":")[0] for entry in entries}
 
 
 def departures_of(identifier: str) -> list[str]:
-    """Give the rows of the departure table that a case shows."""
-    found = {row for pattern, row in known_failures() if fnmatch.fnmatchcase(identifier, pattern)}
-    return sorted(found, key=lambda row: int(row[4:]))
+    """Give the row of the departure table that a case shows, if there is one."""
+    return [known_failures()[identifier]] if identifier in known_failures() else []
 
 
 def flag(name: str) -> Flag:
