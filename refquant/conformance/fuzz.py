@@ -156,14 +156,15 @@ class Maker:
     def __init__(self, operation: str) -> None:
         self.operation = operation
         self.models = [case for case in vectors.select()[0] if case["operation"] == operation]
+        self.refused = [case for case in self.models if "error" in case["expected"]]
+        self.served = [case for case in self.models if "error" not in case["expected"]]
 
     def case(self, asked: Given) -> Case:
         """Make the case of an input; level, flags, rules and comparison are those of the kit."""
         answer = own.run(self.operation, asked)
-        refused = "error" in answer
-        like = [case for case in self.models if ("error" in case["expected"]) == refused]
+        like = self.refused if "error" in answer else self.served
         compare: Given | None
-        if refused:
+        if "error" in answer:
             error = _refusal(self.operation, answer["error"], asked)
             expected: Given = {"error": error}
             rules, compare = [error["rule"]], _indexes(error, asked)

@@ -6,6 +6,7 @@ refquant does, so that what fuzzing finds is the fault.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from refquant.conformance.judge import judge
 
 def main(fault: str) -> None:
     plain, wrong = faulty.testee("none"), faulty.testee(fault)
-    makers: dict[str, Maker] = {}
+    maker = functools.lru_cache(None)(Maker)
     for line in sys.stdin:
         request = json.loads(line)
         if request["command"] == "stop":
@@ -30,9 +31,8 @@ def main(fault: str) -> None:
             reply: dict[str, Any] = {**testee.start(), "operations": faulty.OPERATIONS}
         else:
             operation, given = request["operation"], request["input"]
-            maker = makers.setdefault(operation, Maker(operation))
             reply = faulty.answer(plain, operation, given)
-            if judge(maker.case(given), reply):
+            if judge(maker(operation).case(given), reply):
                 reply = testee.run(operation, given)
             else:
                 reply = faulty.answer(wrong, operation, given)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ from refquant.schema.coreml import Model
 #: The peer computes in whatever numpy makes of a repeated float: binary64, until protobuf 7 turned it into
 #: binary32, with other bits in scales and codes. The specification is the former.
 PROTOBUF = "protobuf<7"
-
-#: What was compared: outcome -> how many times. Printed at the end of the run.
-TALLY: Counter[str] = Counter()
 
 
 class Peer:
@@ -62,9 +59,12 @@ def virtualenv(name: str, *wanted: str) -> Path:
     """Give the Python of a virtualenv with these packages, which is made where it is not there yet."""
     root = Path(os.environ.get("REFQUANT_PEERS") or Path(__file__).parents[2] / ".peers")
     python = root / name / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(root / name)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side want the same one
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(root / name)], check=True)
+            subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
     return python
 
 
@@ -82,10 +82,3 @@ def coremltools_9(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 @pytest.fixture(scope="session")
 def coremltools_8(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     yield from _running("8.1", tmp_path_factory.mktemp("peer"))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if TALLY:
-        terminalreporter.section("parity")
-        for outcome, count in sorted(TALLY.items()):
-            terminalreporter.write_line(f"{count:6} {outcome}")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.conftest import TALLY, virtualenv
+from tests.conftest import TALLY
+from tests.parity.conftest import virtualenv
 
 pytestmark = pytest.mark.parity
 

@@ -22,8 +22,9 @@ from refquant.conformance.judge import judge
 from refquant.model import tensor
 from refquant.model.file import weights_within
 from refquant.schema.coreml import Model
+from tests.conftest import TALLY
 from tests.networks import network, void
-from tests.parity.conftest import TALLY, Peer, interpreter
+from tests.parity.conftest import Peer, interpreter
 
 pytestmark = pytest.mark.parity
 

@@ -17,8 +17,9 @@ import refquant
 from refquant.model.file import weights_within
 from refquant.model.walk import all_layers
 from refquant.schema.coreml import Model
+from tests.conftest import TALLY
 from tests.networks import BATCHNORMS, ROWS, network, pipeline, random_network
-from tests.parity.conftest import TALLY, Peer
+from tests.parity.conftest import Peer
 from tests.parity.peer import even_table
 
 pytestmark = pytest.mark.parity

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.conftest import TALLY, interpreter
+from tests.conftest import TALLY
+from tests.parity.conftest import interpreter
 
 pytestmark = pytest.mark.parity
 
@@ -72,13 +73,15 @@ for path in sorted(glob.glob(sys.argv[1] + "/*.mlmodel")):
         if not 200 <= len(weights) <= 20000:
             continue
         for nbits in (1, 2, 4):
-            found = kmeans.encode(weights, nbits)
+            default, exact = (kmeans.encode(weights, nbits, exact) for exact in (False, True))
             data = numpy.array(weights, dtype=numpy.float64).reshape(-1, 1)
             peer = KMeans(1 << nbits, init="k-means++", tol=1e-2, n_init=1, random_state=0).fit(data)
-            mine = kmeans.inertia(weights, found.codes, found.table)
+            near, least = (kmeans.inertia(weights, found.codes, found.table) for found in (default, exact))
             table = array("f", sorted(peer.cluster_centers_.reshape(-1).tolist()))
             other = kmeans.inertia(weights, kmeans.assign(weights, table), table)
-            assert mine <= other * (1 + 1e-12), (path, site.layer.name, site.tensor, nbits, mine, other)
+            where = (path, site.layer.name, site.tensor, nbits, near, least, other)
+            assert least <= other * (1 + 1e-12), where
+            assert least <= near * (1 + 1e-12) and near <= least * 1.001, where
             compared += 1
 print(compared)
 """
@@ -98,8 +101,8 @@ def test_both_orders(imports: str) -> None:
 
 
 @pytest.mark.skipif(not os.environ.get("REFQUANT_MODELS"), reason="needs a folder of models")
-def test_kmeans_is_never_worse_than_scikit_learn() -> None:
-    """KM-4, beside the peer's own parameters, on the tensors of 200 to 20,000 weights."""
+def test_kmeans_beside_scikit_learn() -> None:
+    """KM-4: "within 0.1 % of the least", which the peer never undercuts, with 200 to 20,000 weights."""
     compared = int(run(KMEANS, os.environ["REFQUANT_MODELS"]).split()[-1])
-    TALLY["k-means: inertia not greater than scikit-learn's"] += compared
+    TALLY["k-means: exact, not worse than scikit-learn's; by default, within 0.1 % of exact"] += compared
     assert compared > 100
