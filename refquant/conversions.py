@@ -15,8 +15,9 @@ from typing import Any, Callable
 
 import refquant
 from refquant import timing
+from refquant.model import disk
 from refquant.model.disk import PACKAGE
-from refquant.model.file import MLModel, save, serialize
+from refquant.model.file import MLModel
 from refquant.model.walk import all_layers, networks
 from refquant.steps import ProgressCallback, TensorCertificate
 from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
@@ -137,19 +138,20 @@ def _convert_one(options: argparse.Namespace, conversion: Conversion, source: st
     with timing.recording(options.timings) as record:
         before = read_model(source)
         with progress_bar(options.quiet or options.verbose) as progress:
-            spec = conversion(before, progress).get_spec()
+            after = conversion(before, progress)
         with timing.phase("write"):
+            data = bytes(after)
             if target == STREAM:
-                sys.stdout.buffer.write(serialize(spec))
+                sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
             else:
                 if _into_folder(options):
                     Path(options.output).mkdir(parents=True, exist_ok=True)
-                save(spec, target, overwrite=options.force)
+                disk.write(target, data, overwrite=options.force)
     seconds = perf_counter() - started
     if not options.quiet:
         name = "stdin" if source == STREAM else Path(source).name
-        say(f"{name}: {_change(before.get_spec().ByteSize(), spec.ByteSize())}")
+        say(f"{name}: {_change(before.size, len(data))}")
     if record is not None:
         _print_timings(record, seconds, options.jobs)
 

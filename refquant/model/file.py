@@ -49,8 +49,16 @@ class MLModel:
         """Write the model to a file, or to a package where the path ends in .mlpackage; see `save`."""
         save(self._spec, path)
 
+    @property
+    def size(self) -> int:
+        """Number of bytes that the model is saved in."""
+        return self._spec.ByteSize()
+
+    def __bytes__(self) -> bytes:
+        return serialize(self._spec)
+
     def __repr__(self) -> str:
-        return f"<refquant.MLModel {self._spec.WhichOneof('Type')}, {self._spec.ByteSize():,} bytes>"
+        return f"<refquant.MLModel {self._spec.WhichOneof('Type')}, {self.size:,} bytes>"
 
 
 def load(source: Source) -> Model:

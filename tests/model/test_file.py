@@ -127,6 +127,8 @@ class TestSources:
         assert made.get_spec() == refquant.quantize_weights(model, 8)
         assert MLModel(held).get_spec() == model
         assert repr(held) == f"<refquant.MLModel neuralNetwork, {model.ByteSize():,} bytes>"
+        assert held.size == model.ByteSize()
+        assert bytes(held) == model.SerializeToString(deterministic=True)
 
     @pytest.mark.parametrize("source", [42, None, [], io.StringIO("text")])
     def test_anything_else(self, source: Any) -> None:
