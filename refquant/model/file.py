@@ -41,6 +41,13 @@ class MLModel:
     def __init__(self, source: Source) -> None:
         self._spec = load(source)
 
+    @classmethod
+    def holding(cls, model: Model) -> MLModel:
+        """Wrap a message that nobody else has, without a copy."""
+        made = cls.__new__(cls)
+        made._spec = model
+        return made
+
     def get_spec(self) -> Model:
         """Give a copy of the model message."""
         return _copy(self._spec)
@@ -73,9 +80,9 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     and any object with `get_spec()` as an object of its class. `lenient`: see `parse`.
     """
     if isinstance(source, MLModel):
-        return source.get_spec(), MLModel
+        return source.get_spec(), MLModel.holding
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(Path(source), lenient), MLModel
+        return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):
         return parse(bytes(source), lenient=lenient), serialize
     if isinstance(source, Message):
@@ -83,7 +90,7 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     if callable(getattr(source, "get_spec", None)):
         return _open_object(source, lenient)
     if callable(getattr(source, "read", None)):
-        return _read_file(source, lenient), MLModel
+        return _read_file(source, lenient), MLModel.holding
     raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
 
 
