@@ -156,6 +156,13 @@ def _setting(nbits: int, mode: str) -> str:
 
 GROWTH = Task("python", "quantize", "blocks-2000")
 
+KMEANS = _against_scikit_learn(
+    _once(_millions("kmeans_lut-8", 25, 8, "kmeans_lut")),
+    "coremltools 9.0 crashes in this mode with numpy 2, so the peer is scikit-learn's `KMeans` with the "
+    "arguments that coremltools gives it, on each whole tensor, between reading the model with coremltools' "
+    "definition of the format and writing it. scikit-learn uses all cores, refquant one.",
+)
+
 #: What is measured, in the order of the page.
 ROWS = (
     Row(
@@ -177,15 +184,16 @@ ROWS = (
         for mode in ("linear", "linear_lut")
         for nbits in range(1, 8)
     ),
-    _against_scikit_learn(
-        _once(_millions("kmeans_lut-8", 25, 8, "kmeans_lut")),
-        "coremltools 9.0 crashes in this mode with numpy 2, so the peer is scikit-learn's "
-        "`KMeans` with the arguments that coremltools gives it, on each whole tensor, between reading the "
-        "model with coremltools' definition of the format and writing it. scikit-learn uses all cores, "
-        "refquant one.",
+    KMEANS,
+    KMEANS._replace(
+        name="kmeans_lut-8-jobs",
+        title=f"{KMEANS.title}, a process for each processor",
+        ours=KMEANS.ours._replace(job="share"),
+        note="Here both use all cores. Memory is that of the largest process.",
     ),
     _once(
-        _duel("blocks-200", "200 blocks of convolution, scale and ReLU: 8 bits `linear`", 400, "blocks-200")
+        _duel("blocks-200", "200 blocks of convolution, scale and ReLU: 8 bits `linear`", 400, "blocks-200"),
+        "More than half of refquant's time goes to starting Python and importing.",
     ),
     Row(
         "blocks-2000",

@@ -29,7 +29,16 @@ def quantize(model: str, output: str, nbits: str, mode: str) -> None:
     refquant.quantize_weights(model, int(nbits), mode).save(output)
 
 
-JOBS = {"load": load, "read": read, "quantize": quantize}
+def share(model: str, output: str, nbits: str, mode: str) -> None:
+    """Do the same with a process for each processor."""
+    import os
+
+    import refquant
+
+    refquant.quantize_weights(model, int(nbits), mode, jobs=os.cpu_count() or 1).save(output)
+
+
+JOBS = {"load": load, "read": read, "quantize": quantize, "share": share}
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](*sys.argv[2:])
