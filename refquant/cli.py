@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = kit.parser().parse_args(given[1:])
     else:
         options = _parsed(given)
+    code = 0
     try:
         with warnings_as_lines(), log_as_lines(options.verbose):
-            code: int = options.run(options) or 0
+            code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         abandon(sys.stdout)  # whoever read it has seen enough

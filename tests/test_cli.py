@@ -709,6 +709,11 @@ class TestAsAProgram:
         done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
         assert (done.stdout, done.stderr) == (b"{", b"")
 
+    def test_nobody_reads_what_is_longer_than_a_pipe(self) -> None:
+        program = f"{sys.executable} -m refquant conformance list --family '*' | head -c 1"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (len(done.stdout), done.stderr) == (1, b"")
+
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
     @pytest.mark.parametrize("arguments", [["inspect"], ["quantize", "--nbits", "8", "--quiet"]])
     def test_full_disk(self, arguments: list[str]) -> None:
