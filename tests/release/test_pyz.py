@@ -87,9 +87,14 @@ class TestRuns:
 
     @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
     def test_processes(self, method: str, pyz: Path, model: Path) -> None:
-        change = f"import multiprocessing; multiprocessing.set_start_method({method!r})"
+        change = (
+            f"import multiprocessing; multiprocessing.set_start_method({method!r})\n"
+            "process = multiprocessing.process.BaseProcess; start = process.start\n"
+            "process.start = lambda own: print('started') or start(own)"
+        )
         command = ("quantize", model, "small", "--nbits", "4", "--mode", "kmeans_lut", "--jobs", "2")
-        output_of(sys.executable, *ALONE, "-c", CHANGED, change, pyz.name, *command, cwd=pyz.parent)
+        said = output_of(sys.executable, *ALONE, "-c", CHANGED, change, pyz.name, *command, cwd=pyz.parent)
+        assert said == "started\n" * 2
         alone = quantize_weights(sample.model_bytes(), 4, "kmeans_lut")
         assert digest((pyz.parent / "small").read_bytes()) == digest(alone)
 

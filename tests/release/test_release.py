@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from refquant import demo
 from tests.release.conftest import ROOT, Products, output_of, release, virtualenv
 
 pytestmark = pytest.mark.slow
 
-#: What the package takes from conformance/: the folders that pyproject.toml lists, and two files for people.
-KIT = ("conformance/schema/", "conformance/testees/", "conformance/vectors/")
-KIT_FILES = ("conformance/README.md", "conformance/action.yml")
+#: What the package takes from conformance/: the files of these folders, and two for people.
+KIT = ("schema", "testees", "testees/c", "vectors")
+KIT_FILES = ("README.md", "action.yml")
 
 #: What the wheel says of itself.
 ABOUT = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
@@ -71,16 +73,10 @@ class TestSourceArchive:
         with tarfile.open(products.sdist) as archive:
             _extract(archive, tmp_path)
         (folder,) = tmp_path.iterdir()
-        programs = virtualenv(tmp_path / "venv", f"{folder}[test]")
-        quick = (
-            "codec",
-            "schema",
-            "spec",
-            "conformance/test_vectors.py",
-            "test_package.py",
-            "test_sample.py",
-        )
-        output_of(programs / "python", "-m", "pytest", "-q", *(f"tests/{name}" for name in quick), cwd=folder)
+        test = (virtualenv(tmp_path / "venv", f"{folder}[test]") / "python", "-m", "pytest", "-q")
+        output_of(*test, "--collect-only", cwd=folder)  # all: what they import is there
+        quick = ("codec/test_packing.py", "schema", "spec", "test_package.py", "test_sample.py")
+        output_of(*test, *(f"tests/{name}" for name in quick), cwd=folder)
 
 
 class TestWheel:
@@ -88,14 +84,22 @@ class TestWheel:
         with zipfile.ZipFile(products.wheel) as archive:
             names = archive.namelist()
         about = f"{'-'.join(products.wheel.name.split('-')[:2])}.dist-info"
-        kit = [name for name in committed() if name.startswith(KIT) or name in KIT_FILES]
+        kit = [path for path in map(PurePosixPath, committed()) if path.parts[0] == "conformance"]
+        kit = [path.relative_to("conformance") for path in kit if not path.name.startswith(".")]
         assert sorted(names) == sorted(
             [
                 *(name for name in committed() if name.startswith("refquant/")),
-                *(name.replace("conformance/", "refquant/conformance/data/", 1) for name in kit),
+                *(f"refquant/conformance/data/{path}" for path in kit if str(path.parent) in KIT),
+                *(f"refquant/conformance/data/{name}" for name in KIT_FILES),
                 *(f"{about}/{name}" for name in ABOUT),
             ]
         )
+
+    def test_needs_no_checkout(self, products: Products) -> None:
+        with zipfile.ZipFile(products.wheel) as archive:
+            texts = {name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")}
+        statement = re.compile(r"^\s*(from|import) (conformance|tests)\b", re.MULTILINE)
+        assert not [name for name, text in texts.items() if statement.search(text)]
 
     def test_needs_protobuf_alone(self, products: Products) -> None:
         with zipfile.ZipFile(products.wheel) as archive:
@@ -122,7 +126,7 @@ class TestInstalled:
             output_of(programs / "python", "-m", "pip", "check", cwd=empty)
             said = output_of(programs / "refquant", "demo", cwd=empty)
             assert "linear               8   32,288   3.76" in said
-            assert len(said.splitlines()) == 15
+            assert len(said.splitlines()) == len(demo.SETTINGS) + 2  # the heading, and float32
             smoke = output_of(programs / "refquant", "conformance", "smoke", cwd=empty)
             assert "15 of 15 operations answer well" in smoke
             files[product] = _package(programs, empty)
