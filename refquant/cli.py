@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 import refquant
 from refquant import commands, conversions
 from refquant.quantize import HALF_OVERFLOW
-from refquant.terminal import abandon, log_as_lines, say, warnings_as_lines
+from refquant.terminal import abandon, log_as_lines, say, say_why, warnings_as_lines
 
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for an interrupted command.
 BAD_INPUT, BAD_USAGE, INTERRUPTED = 1, 2, 130
@@ -32,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = kit.parser().parse_args(given[1:])
     else:
         options = _parsed(given)
+    code = 0
     try:
         with warnings_as_lines(), log_as_lines(options.verbose):
-            code: int = options.run(options) or 0
+            code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         abandon(sys.stdout)  # whoever read it has seen enough
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (refquant.RefquantError, OSError) as error:
         if options.debug:
-            traceback.print_exc()
+            say_why()
         say(f"error: {_reason(error)}")
         return BAD_USAGE if isinstance(error, refquant.ArgumentError) else BAD_INPUT
     return code

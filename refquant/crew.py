@@ -111,7 +111,10 @@ class Processes:
             yield self.busy.pop(worker), answer
 
     def _start(self) -> Worker:
-        ours, theirs = self.context.Pipe()
+        try:
+            ours, theirs = self.context.Pipe()
+        except OSError as error:
+            raise WorkerError(f"cannot start a worker process: {error}") from error
         process = self.context.Process(target=_serve, args=(theirs,))
         if os.name == "posix" and self.context.get_start_method() != "fork":
             from multiprocessing import resource_tracker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ NBITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 #: What `half_overflow` can be: refuse the model, or keep the layer in float32. Rule: HALF-2, HALF-3.
 HALF_OVERFLOW = ("error", "keep")
 
+#: Platforms without processes, as `sys.platform` has them: those of WebAssembly.
+NO_PROCESSES = ("emscripten", "wasi")
+
 
 def quantize_weights(
     full_precision_model: Any,
@@ -81,6 +85,7 @@ def quantize_weights(
         progress: called with a `Progress` after each layer: in the order of the model or, where the work is
             spread, in the order in which layers are done.
         jobs: how many processes to spread the work over. Results, warnings and errors do not depend on it.
+            In WebAssembly there are no processes, and 1 is all it can be.
             Where the platform spawns processes, a script needs the usual `if __name__ == "__main__":`.
         executor: a `concurrent.futures.Executor` to spread the work over instead, such as a cluster's. It is
             not shut down.
@@ -294,6 +299,8 @@ def _checked_workers(jobs: object, executor: object) -> Workers:
     # True is an int; and no number of jobs means all processors: tools disagree about 0 and -1.
     if type(jobs) is not int or jobs < 1:
         raise ArgumentError(f"jobs must be a whole number from 1, not {jobs!r}")
+    if jobs != 1 and sys.platform in NO_PROCESSES:
+        raise ArgumentError(f"jobs must be 1 on {sys.platform}, which has no processes, not {jobs}")
     if executor is None:
         return Workers(jobs, None)
     from concurrent.futures import Executor

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,13 @@ def warnings_as_lines(subject: str = "") -> Iterator[None]:
         yield
 
 
+class _Line(logging.Formatter):
+    """Keeps a record, whatever names are in it, on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
 @contextmanager
 def log_as_lines(verbose: bool) -> Iterator[None]:
     """Show what refquant logs as one line each on stderr, where that is wanted."""
@@ -47,7 +55,7 @@ def log_as_lines(verbose: bool) -> Iterator[None]:
         return
     level = logger.level
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_Line("%(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -138,6 +146,12 @@ def say(text: str) -> None:
         bars.tqdm.write(line, file=sys.stderr)
     else:
         sys.stderr.write(f"{line}\n")
+
+
+def say_why() -> None:
+    """Write the traceback of the error that is being handled, as plain text, on stderr."""
+    for line in traceback.format_exc().splitlines():
+        write_line(plain(line), sys.stderr)
 
 
 def abandon(stream: IO[str]) -> None:

@@ -698,6 +698,45 @@ class TestDemo:
             assert max(map(len, output.splitlines())) <= 80
 
 
+class TestNamesFromAModel:
+    """A name cannot speak to the terminal, whatever is shown of the model."""
+
+    NAME = "red\x1b[31m\x07\u202e\nfc"
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> dict[str, str]:
+        paths = {}
+        for name, weights in {"GOOD": [1.0, 2.0, 4.0], "BAD": [1.0, math.nan, 4.0]}.items():
+            made = inner_product(weights, [1.0])
+            made.neuralNetwork.layers[0].name = self.NAME
+            paths[name] = str(tmp_path / f"{name}.mlmodel")
+            save(made, paths[name])
+        return {**paths, "SAMPLE": str(sample.model_path()), "OUT": str(tmp_path / "out.mlmodel")}
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "inspect GOOD",
+            "inspect GOOD --json",
+            "validate BAD",
+            "validate BAD --json",
+            "compare GOOD SAMPLE",
+            "compare GOOD GOOD --json",
+            "quantize GOOD OUT --nbits 8 --verbose",
+            "quantize GOOD OUT --nbits 2 --mode kmeans_lut --certify --timings",
+            "quantize BAD OUT --nbits 8",
+            "quantize BAD OUT --nbits 8 --debug",
+        ],
+    )
+    def test_shown_in_plain_characters(self, run: Any, paths: dict[str, str], command: str) -> None:
+        _, out, errors = run(*(paths.get(word, word) for word in command.split()))
+        shown = out + errors
+        assert "red\\x1b[31m\\x07\\u202e\\nfc" in shown.replace("\\u001b", "\\x1b").replace(
+            "\\u0007", "\\x07"
+        )
+        assert all(c.isprintable() or c == "\n" for c in shown)
+
+
 class TestAsAProgram:
     def test_streams(self) -> None:
         done = shell("quantize", "-", "-", "--nbits", "8", "--quiet", input=sample.model_bytes())
@@ -708,6 +747,11 @@ class TestAsAProgram:
         program = f"{sys.executable} -m refquant inspect {sample.model_path()} --json | head -c 1"
         done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
         assert (done.stdout, done.stderr) == (b"{", b"")
+
+    def test_nobody_reads_what_is_longer_than_a_pipe(self) -> None:
+        program = f"{sys.executable} -m refquant conformance list --family '*' | head -c 1"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (len(done.stdout), done.stderr) == (1, b"")
 
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
     @pytest.mark.parametrize("arguments", [["inspect"], ["quantize", "--nbits", "8", "--quiet"]])

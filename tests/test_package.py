@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,28 @@ def test_arrows(part: str) -> None:
     for file in files:
         for named, listed in re.findall(IMPORT, file.read_text(), re.MULTILINE):
             assert {named, *listed.split(", ")} - {""} <= ARROWS[part], file
+
+
+@pytest.mark.skipif(not (CHECKOUT / "conformance").exists(), reason="needs a checkout")
+def test_runs_from_an_archive(tmp_path: Path) -> None:
+    """Schema, sample and vectors are read by way of importlib, and the kit finds its own testee."""
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
+        for path in (path for path in ROOT.rglob("*.*") if path.suffix != ".pyc"):
+            archive.write(path, path.relative_to(CHECKOUT))
+        for path in (CHECKOUT / "conformance" / "vectors").glob("*.json"):
+            archive.write(path, f"refquant/conformance/data/vectors/{path.name}")
+    script = (
+        "import sys; sys.path.insert(0, 'package.zip')\n"
+        "from refquant import cli, quantize_weights, sample\n"
+        "assert '.zip' in sample.__file__ and len(quantize_weights(sample.model_bytes(), 8)) < 40_000\n"
+        "assert len(sample.images()) == 200\n"
+        "assert cli.main(['conformance', 'list']) == 0\n"
+        "assert cli.main(['conformance', 'run', '--case', 'half-2ab3221075']) == 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not (CHECKOUT / "pyproject.toml").exists(), reason="needs a checkout")

@@ -319,6 +319,14 @@ class TestWorkersDie:
         with pytest.raises(refquant.WorkerError, match=r"cannot start a worker process: .*unavailable"):
             quiet(mixed(), 8, jobs=2)
 
+    def test_no_pipe_to_be_had(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none_left(self: Any) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(type(multiprocessing.get_context()), "Pipe", none_left)
+        with pytest.raises(refquant.WorkerError, match=r"cannot start a worker process: .*Too many open"):
+            quiet(mixed(), 8, jobs=2)
+
     def test_callback_that_raises(self) -> None:
         with pytest.raises(ZeroDivisionError):
             quiet(mixed(), 8, jobs=2, progress=lambda progress: 1 / 0)
@@ -381,6 +389,13 @@ class TestArguments:
         ):
             with pytest.raises(refquant.ArgumentError, match="jobs must be a whole number from 1"):
                 function(jobs=jobs)
+
+    def test_jobs_where_there_are_no_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = inner_product([1.0])
+        monkeypatch.setattr(sys, "platform", "emscripten")
+        with pytest.raises(refquant.ArgumentError, match="jobs must be 1 on emscripten, which has no proc"):
+            refquant.quantize_weights(model, 8, jobs=2)
+        assert refquant.quantize_weights(model, 8, jobs=1) == refquant.quantize_weights(model, 8)
 
     def test_executor(self) -> None:
         with pytest.raises(refquant.ArgumentError, match=r"concurrent.futures.Executor, not str"):

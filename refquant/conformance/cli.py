@@ -14,8 +14,12 @@ from refquant.conformance.reports import REPORTS, as_text, summary
 from refquant.conformance.runner import Verdict
 from refquant.errors import ArgumentError
 
-#: refquant's own testee, as a command.
-OWN = [sys.executable, "-m", "refquant.conformance.testee"]
+#: refquant's own testee, as a command that finds the package where this process has it: in an archive, maybe.
+OWN = [
+    sys.executable,
+    "-c",
+    f"import sys; sys.path[:] = {sys.path!r}; from refquant.conformance import testee; testee.main()",
+]
 
 #: Exit codes: all is well; the program is wrong; and, of `smoke`, the kit itself is.
 GOOD, WRONG, HARNESS = 0, 1, 3

@@ -5,14 +5,21 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refquant.conformance.operations import OPERATIONS
 from refquant.errors import ArgumentError
 
-#: Where vectors are in an installed package, and in a checkout.
-FOLDERS = (Path(__file__).parent / "data", Path(__file__).parents[2] / "conformance")
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
+#: Where vectors are in an installed package, which may be an archive, and in a checkout.
+FOLDERS: tuple[Traversable, ...] = (
+    files("refquant.conformance") / "data",
+    Path(__file__).parents[2] / "conformance",
+)
 
 #: Levels of obligation, the strictest first.
 LEVELS = ("required", "recommended", "optional")
@@ -20,7 +27,7 @@ LEVELS = ("required", "recommended", "optional")
 Case = dict[str, Any]
 
 
-def folder() -> Path:
+def folder() -> Traversable:
     """Find the folder of the kit's data. Raises ArgumentError where the package was installed without."""
     for place in FOLDERS:
         if (place / "vectors").is_dir():
@@ -30,8 +37,10 @@ def folder() -> Path:
 
 def families() -> dict[str, dict[str, Any]]:
     """Read every file of vectors: family -> its content."""
-    paths = sorted((folder() / "vectors").glob("*.json"))
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    texts = {path.name: path for path in (folder() / "vectors").iterdir() if path.name.endswith(".json")}
+    return {
+        name[: -len(".json")]: json.loads(texts[name].read_text(encoding="utf-8")) for name in sorted(texts)
+    }
 
 
 def read(path: str) -> dict[str, dict[str, Any]]:

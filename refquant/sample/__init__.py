@@ -11,9 +11,13 @@ Both were made by `python -m refquant.sample.train` from scikit-learn's bundled 
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import get_data
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+
+#: Files of this package: the network, and the images.
+MODEL, IMAGES = "digits.mlmodel", "digits.bin"
 
 #: Bytes of one image in digits.bin: 64 pixels and the digit.
 RECORD = 65
@@ -27,22 +31,22 @@ class Image(NamedTuple):
 
 
 def model_path() -> Path:
-    """Give the path of the sample network, an .mlmodel file."""
-    return HERE / "digits.mlmodel"
+    """Give the path of the sample network, an .mlmodel file: of no use where the package is in an archive."""
+    return HERE / MODEL
 
 
 def images_path() -> Path:
-    """Give the path of the held-back images, records as the module describes."""
-    return HERE / "digits.bin"
+    """Give the path of the held-back images, records as the module describes; likewise."""
+    return HERE / IMAGES
 
 
 def model_bytes() -> bytes:
     """Give the bytes of the sample network."""
-    return model_path().read_bytes()
+    return get_data("refquant.sample", MODEL) or b""
 
 
 def images() -> list[Image]:
     """Give the 200 held-back images. The network takes their pixels divided by 16."""
-    data = images_path().read_bytes()
+    data = get_data("refquant.sample", IMAGES) or b""
     records = (data[start : start + RECORD] for start in range(0, len(data), RECORD))
     return [Image(record[:-1], record[-1]) for record in records]

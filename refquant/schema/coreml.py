@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from functools import cache
-from pathlib import Path
+from pkgutil import get_data
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
@@ -29,13 +29,14 @@ FLOATS = 1
 #: Wire type of a value of four bytes. Source: protobuf's encoding.
 WORD = 5
 
-#: The descriptor set that protoc makes of spec/coreml.proto.
-DESCRIPTOR_SET = Path(__file__).with_name("coreml.binpb")
+#: The descriptor set that protoc makes of spec/coreml.proto, beside this module.
+DESCRIPTOR_SET = "coreml.binpb"
 
 
 def definition() -> FileDescriptorProto:
     """Give the format's own definition, as spec/coreml.proto has it."""
-    (file,) = FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes()).file
+    data = get_data("refquant.schema", DESCRIPTOR_SET)  # which a zip archive has too
+    (file,) = FileDescriptorSet.FromString(data or b"").file
     return file
 
 

@@ -15,7 +15,7 @@ from refquant.conformance import testee as own
 from refquant.conformance.judge import judge
 
 FAMILIES = {name: content["cases"] for name, content in vectors.families().items()}
-PROGRAM = [sys.executable, "-m", "conformance.testees.faulty_models"]
+PROGRAM = [sys.executable, "-m", "conformance.testees.model_faults"]
 
 
 def catches(family: str, likely: str = "") -> Iterator[tuple[dict[str, Any], str]]:

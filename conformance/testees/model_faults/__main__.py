@@ -1,7 +1,7 @@
 """refquant with one fault, chosen by name: it shows that the cases of whole models catch what they should.
 
-    refquant conformance run --family file -- python -m conformance.testees.faulty_models file.version-lowered
-    python -m conformance.testees.faulty_models             # the list of faults
+    refquant conformance run --family file -- python -m conformance.testees.model_faults file.version-lowered
+    python -m conformance.testees.model_faults             # the list of faults
 
 A fault is a patch: of the table of layers, of a rule of fusion, of a selector, or of the model before or
 after the work. A name begins with the family of vectors that is to catch it. Runs in a checkout.

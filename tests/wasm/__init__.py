@@ -1,0 +1,1 @@
+"""refquant in WebAssembly: in Pyodide, which Node runs."""
