@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,12 @@ class TestWhole:
         path, modes = tmp_path / "a.mlmodel", []
         path.write_bytes(b"old")
         path.chmod(0o600)
-        monkeypatch.setattr(os, "fsync", lambda number: modes.append(stat.S_IMODE(os.fstat(number).st_mode)))
+
+        def sync(number: int) -> None:
+            if stat.S_ISREG(mode := os.fstat(number).st_mode):  # and not the folder
+                modes.append(stat.S_IMODE(mode))
+
+        monkeypatch.setattr(os, "fsync", sync)
         save(model, path)
         assert modes == [0o600]
 
@@ -344,14 +350,13 @@ class TestWhole:
     def test_failure_leaves_nothing_new(
         self, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        replace = os.replace
-
-        def refuse(source: Any, target: Any) -> None:
+        def refuse(function: Any, source: Any, target: Any, **options: Any) -> None:
             if Path(target).name == name:
                 raise OSError(errno.EIO, "Input/output error")
-            replace(source, target)
+            function(source, target, **options)
 
-        monkeypatch.setattr(os, "replace", refuse)
+        for step in ("link", "replace", "rename"):
+            monkeypatch.setattr(os, step, partial(refuse, getattr(os, step)))
         with pytest.raises(FileError, match="Input/output"):
             save(model, tmp_path / name)
         assert os.listdir(tmp_path) == []
@@ -392,9 +397,12 @@ class TestPackages:
             save(model, path, overwrite=False)
 
     def test_a_file_in_its_place(self, model: Model, tmp_path: Path) -> None:
+        """Nothing puts a folder into the place of a file in one step."""
         (tmp_path / "a.mlpackage").write_bytes(b"old")
-        save(model, tmp_path / "a.mlpackage")
-        assert load(tmp_path / "a.mlpackage") == model
+        with pytest.raises(FileError, match="is a file, and a package a folder"):
+            save(model, tmp_path / "a.mlpackage")
+        assert (tmp_path / "a.mlpackage").read_bytes() == b"old"
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
 
     def test_a_folder_that_is_no_package(self, model: Model, tmp_path: Path) -> None:
         path = tmp_path / "a.mlpackage"
@@ -414,24 +422,65 @@ class TestPackages:
         monkeypatch.chdir(tmp_path / "a.mlpackage")
         assert load(".") == model
 
+    @pytest.mark.parametrize("failing", [1, 2])
     def test_failure_when_the_new_one_takes_its_place(
-        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, failing: int, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """There are two steps, for the model and for the manifest, which names the same file as before."""
         path = tmp_path / "a.mlpackage"
         save(model, path)
         replace, calls = os.replace, []
 
-        def second_fails(source: Any, target: Any) -> None:
+        def one_fails(source: Any, target: Any) -> None:
             calls.append(target)
-            if Path(target) == path and len(calls) == 4:
+            if len(calls) == failing:
                 raise OSError(errno.EIO, "Input/output error")
             replace(source, target)
 
-        monkeypatch.setattr(os, "replace", second_fails)
+        monkeypatch.setattr(os, "replace", one_fails)
         with pytest.raises(FileError, match="Input/output"):
             save(network(ROWS["gru"]), path)
+        assert load(path) == (model if failing == 1 else network(ROWS["gru"]))
+        names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
+        assert sorted(names) == ["Data", "Manifest.json", "a.mlpackage", "com.apple.CoreML", "model.mlmodel"]
+
+    def test_other_names_within(self, model: Model, tmp_path: Path) -> None:
+        """What the manifest ceases to name goes; what it never knew stays, beside its data."""
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
+        file = path / "Data/com.apple.CoreML/model.mlmodel"
+        (path / "Data/other.tool/weights").mkdir(parents=True)
+        file.rename(path / "Data/other.tool/m.mlmodel")
+        (path / "Data/other.tool/weights/weight.bin").write_bytes(b"weights")
+        (path / "read me").touch()
+        manifest = path / "Manifest.json"
+        manifest.write_text(manifest.read_text().replace("com.apple.CoreML/model", "other.tool/m"))
         assert load(path) == model
-        assert os.listdir(tmp_path) == ["a.mlpackage"]
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert sorted(os.listdir(path)) == ["Data", "Manifest.json", "read me"]
+        assert os.listdir(path / "Data") == ["com.apple.CoreML"]
+        assert os.listdir(path / "Data/com.apple.CoreML") == ["model.mlmodel"]
+
+    def test_links_within(self, model: Model, tmp_path: Path) -> None:
+        """Caches of downloads keep files elsewhere and link to them: those are not for this package to change."""
+        path, blob = tmp_path / "a.mlpackage", tmp_path / "blob"
+        save(model, path)
+        file = path / "Data/com.apple.CoreML/model.mlmodel"
+        file.rename(blob)
+        file.symlink_to(blob)
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert load(blob) == model
+
+    def test_folders_that_lead_out(self, model: Model, tmp_path: Path) -> None:
+        path, outside = tmp_path / "a.mlpackage", tmp_path / "outside"
+        save(model, path)
+        (path / "Data").rename(outside)
+        (path / "Data").symlink_to(outside)
+        with pytest.raises(FileError, match="leads out of the package"):
+            save(network(ROWS["gru"]), path)
+        assert load(path) == model
 
     @pytest.mark.parametrize(
         ("manifest", "message"),
