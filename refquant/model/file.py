@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from refquant.errors import ArgumentError, FileError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
+from refquant.model.walk import check_nesting
 from refquant.schema.coreml import (
     Model,
     NeuralNetworkLayer,
@@ -97,14 +98,14 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     disk.write(path, serialize(model), overwrite=overwrite)
 
 
-def serialize(model: Model) -> bytes:
+def serialize(model: Message) -> bytes:
     """Write a model into bytes: the same ones for the same model, though maps in it have no order.
 
     Raises FileError where there are too many.
     """
     try:
-        data = model.SerializeToString(deterministic=True)
-    except EncodeError as error:
+        data: bytes = model.SerializeToString(deterministic=True)
+    except (EncodeError, RecursionError) as error:
         raise FileError(f"the model cannot be written as one message: {error}") from error
     disk.check_size(len(data))
     return data
@@ -128,6 +129,7 @@ def _parsed(data: bytes) -> Model:
     disk.check_size(len(data))
     try:
         model = Model.FromString(data)
+        check_nesting(model)
         if _has_unpacked_floats(model):
             _check_runs(model)
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
@@ -232,7 +234,8 @@ def _read_message(message: Message, lenient: bool) -> Model:
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(message.SerializeToString(), lenient=lenient)
+        return parse(serialize(message), lenient=lenient)
+    check_nesting(message)
     if not lenient:
         _check_runs(message)
     if not _has_unpacked_floats(message):

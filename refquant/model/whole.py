@@ -69,7 +69,7 @@ def _named(target: Path, data: bytes) -> Iterator[Publish]:
 
 
 def _fill(file: IO[bytes], place: int | Path, target: Path, data: bytes) -> None:
-    """Write all bytes to the disk, with the owner and the permissions of the old file before the first one."""
+    """Write all bytes to the disk; before the first, take over owner and permissions of the old file."""
     with suppress(FileNotFoundError):
         old = os.stat(target)
         if hasattr(os, "chown"):

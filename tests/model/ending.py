@@ -1,10 +1,10 @@
-"""`python -m tests.model.ending FOLDER NAME OLD WAY SIGNAL [opcodes]`: end a process at every step of a write.
+"""`python -m tests.model.ending FOLDER NAME OLD WAY SIGNAL [opcodes]`: end a process at every step.
 
 For each step, a process of its own is forked, begins the write of FOLDER/NAME, and sends itself the signal
 there; then a line of JSON says what is left. The last line is that of a process that came to its end.
 
-OLD is `old` where there is a file or package to begin with, or `none`. WAY is `nameless` or `named`. A step is
-a line of the modules that write or, with `opcodes`, an instruction of CPython.
+OLD is `old` where there is a file or package to begin with, or `none`. WAY is `nameless` or `named`. A step
+is a line of the modules that write or, with `opcodes`, an instruction of CPython.
 """
 
 from __future__ import annotations

@@ -22,8 +22,10 @@ import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
 from refquant.model.file import MLModel, load, save
+from refquant.model.walk import DEEPEST
+from refquant.report import inspect_weights
 from refquant.schema import coreml
-from refquant.schema.coreml import Model
+from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import ROWS, network
 
 needs_permissions = pytest.mark.skipif(
@@ -43,6 +45,23 @@ def field(number: int, content: bytes) -> bytes:
         return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
     return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def nested(kind: str, depth: int) -> bytes:
+    """A model whose network lies this deep in others, written without protobuf, which might not do it."""
+    numbers = {each.name: each.number for each in Model.DESCRIPTOR.fields}
+    numbers.update((each.name, each.number) for each in NeuralNetworkLayer.DESCRIPTOR.fields)
+    model = network(ROWS["innerProduct"], 2)
+    if kind.startswith("pipeline"):
+        content = model.SerializeToString()
+        for _ in range(depth):
+            models = field(1, content)
+            content = field(numbers[kind], models if kind == "pipeline" else field(1, models))
+        return content
+    content = model.neuralNetwork.SerializeToString()
+    for _ in range(depth):
+        content = field(1, field(numbers[kind], field(1 if kind == "branch" else 4, content)))
+    return field(numbers["neuralNetwork"], content)
 
 
 #: The start of what PyTorch exports: version of the format, producer, graph, operator sets.
@@ -192,12 +211,41 @@ class TestBadFiles:
         with pytest.raises(FileError, match="not a Core ML model"):
             load(model.SerializeToString().replace(name, b"\xff" * len(name)))
 
-    def test_nested_too_deeply(self) -> None:
-        data = field(500, b"")
-        for _ in range(2000):
-            data = field(202, field(1, data))
-        with pytest.raises(FileError, match="not a Core ML model"):
-            load(data)
+    @pytest.mark.parametrize("kind", ["branch", "loop", "pipeline", "pipelineClassifier"])
+    def test_nested_deeply(self, kind: str) -> None:
+        """Thirty deep is read, quantized and written everywhere; what is deeper is refused everywhere."""
+        made = refquant.quantize_weights(nested(kind, 30), 8)
+        assert [info.bits for info in inspect_weights(made)] == [8]
+        assert refquant.validate_model(made) == []
+        for depth in (31, 32, 50, 400, 2000):
+            data = nested(kind, depth)
+            for use in (load, partial(refquant.quantize_weights, nbits=8), refquant.validate_model):
+                with pytest.raises(FileError, match="nested"):
+                    use(data)
+
+    @pytest.mark.parametrize("definition", ["ours", "standard"])
+    @pytest.mark.parametrize("depth", [31, 33, 400])
+    def test_messages_that_are_nested_too_deeply(self, depth: int, definition: str) -> None:
+        """A message can be made that no reader would take back."""
+        model = coreml.standard_model()() if definition == "standard" else Model()
+        innermost = model.neuralNetwork
+        for _ in range(depth):
+            innermost = innermost.layers.add().branch.ifBranch
+            innermost.SetInParent()
+        with pytest.raises(FileError, match="nested|recursion"):
+            load(model)
+
+    def test_depth_of_what_is_innermost(self) -> None:
+        """With three messages for each of thirty levels and the model itself, protobuf's hundred are kept."""
+
+        def depth(kind: Any) -> int:
+            inner = [field.message_type for field in kind.fields if field.message_type]
+            nests = ("NeuralNetwork", "Pipeline")
+            return 1 + max((depth(each) for each in inner if not each.name.startswith(nests)), default=0)
+
+        network_type = Model.DESCRIPTOR.fields_by_name["neuralNetwork"].message_type
+        layer_type = network_type.fields_by_name["layers"].message_type
+        assert 1 + 3 * DEEPEST + max(1 + depth(layer_type), depth(Model.DESCRIPTOR) - 1) <= 100
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="No such file"):
@@ -463,7 +511,7 @@ class TestPackages:
         assert os.listdir(path / "Data/com.apple.CoreML") == ["model.mlmodel"]
 
     def test_links_within(self, model: Model, tmp_path: Path) -> None:
-        """Caches of downloads keep files elsewhere and link to them: those are not for this package to change."""
+        """Caches of downloads keep files elsewhere and link to them: those are not this package's."""
         path, blob = tmp_path / "a.mlpackage", tmp_path / "blob"
         save(model, path)
         file = path / "Data/com.apple.CoreML/model.mlmodel"

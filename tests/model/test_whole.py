@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import refquant
+from refquant import cli
 from refquant.errors import FileError
 from refquant.model import disk, whole
 from tests.model.ways import knows_nameless, unknown
@@ -170,7 +171,7 @@ assert cli.main(["demo"]) == 0
 
     def test_handler_is_taken_back(self) -> None:
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        refquant.cli.main(["demo"])  # type: ignore[attr-defined]
+        cli.main(["demo"])
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
     @pytest.mark.slow
@@ -233,8 +234,18 @@ print("done")
         mount = f'mount -t tmpfs -o size=512k tmpfs "{disks}"'
         start = "import os, sys\nfrom pathlib import Path\nfrom refquant.model import disk\n"
         done = subprocess.run(
-            ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{mount} || exit 77; exec "$@"', "sh"]
-            + [sys.executable, "-c", start + text, str(disks / name), way],
+            [
+                *(
+                    "unshare",
+                    "--mount",
+                    "--map-root-user",
+                    "sh",
+                    "-c",
+                    f'{mount} || exit 77; exec "$@"',
+                    "sh",
+                ),
+                *(sys.executable, "-c", start + text, str(disks / name), way),
+            ],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
@@ -291,7 +302,7 @@ class TestNamesAndLinks:
         assert (tmp_path / "folder" / "new.mlmodel").read_bytes() == NEW
         nowhere = tmp_path / "nowhere.mlmodel"
         nowhere.symlink_to(Path("nothing", "new.mlmodel"))
-        with pytest.raises(FileError, match="there is no folder .*nothing"):
+        with pytest.raises(FileError, match=r"there is no folder .*nothing"):
             disk.write(nowhere, NEW)
         assert sorted(os.listdir(tmp_path)) == ["folder", "link.mlmodel", "nowhere.mlmodel"]
 
@@ -300,7 +311,7 @@ class TestNamesAndLinks:
         (tmp_path / name).symlink_to("other")
         (tmp_path / "other").symlink_to(name)
         for path in (tmp_path / name, tmp_path / "other" / name):
-            with pytest.raises(FileError, match="Too many levels of symbolic links|there is no folder"):
+            with pytest.raises(FileError, match=r"Too many levels of symbolic links|there is no folder"):
                 disk.write(path, NEW)
         assert os.readlink(tmp_path / name) == "other"
         assert sorted(os.listdir(tmp_path)) == sorted([name, "other"])
@@ -322,10 +333,10 @@ class TestNamesAndLinks:
         if link:
             out = tmp_path / "b.mlmodel"
             link(path, out)
-        assert refquant.cli.main(["quantize", str(path), str(out), "--nbits", "8", "--quiet"]) == 1  # type: ignore[attr-defined]
+        assert cli.main(["quantize", str(path), str(out), "--nbits", "8", "--quiet"]) == 1
         assert path.read_bytes() == model
         command = ["quantize", str(path), str(out), "--nbits", "8", "--quiet", "--force"]
-        assert refquant.cli.main(command) == 0  # type: ignore[attr-defined]
+        assert cli.main(command) == 0
         assert out.read_bytes() == refquant.quantize_weights(model, 8)
         assert path.read_bytes() == (model if link is os.link else out.read_bytes())
 
@@ -362,18 +373,18 @@ if nobody:  # who ignores permissions, and the folders above are not for others
     os.setuid(65534)
 else:
     os.chdir(folder)
+here = os.open(".", os.O_RDONLY)
 for before in (False, True):
     if before:
-        os.chmod(".", 0o700)
         disk.write(name, b"old")
-    os.chmod(".", mode)
+    os.chmod(here, mode)
     try:
         disk.write(name, b"new")
     except FileError as error:
         print(error)
     else:
         print("written")
-    os.chmod(".", 0o700)
+    os.chmod(here, 0o700)
     print(disk.read(Path(name)) if os.path.exists(name) else None, os.listdir("."))
     if os.path.isdir(name):
         shutil.rmtree(name)
