@@ -232,7 +232,7 @@ class TestBadFiles:
         for _ in range(depth):
             innermost = innermost.layers.add().branch.ifBranch
             innermost.SetInParent()
-        with pytest.raises(FileError, match="nested|recursion"):
+        with pytest.raises(FileError, match=r"nested|recursion"):
             load(model)
 
     def test_depth_of_what_is_innermost(self) -> None:
