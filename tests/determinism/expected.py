@@ -1,9 +1,9 @@
 """The digests that are expected everywhere: `python -m tests.determinism.expected` makes them, once.
 
-They come from the oracle (tests/oracle/models.py), which computes in rational numbers and shares nothing with
-refquant but the messages. What it cannot say is the table of k-means, which the specification leaves open: those
-digests are of what refquant made on CPython 3.11 on an x86-64, and say that it is the same everywhere. With
-`--check`, nothing is written, and a difference from what is checked in is an error.
+They come from the oracle (tests/oracle/models.py), which computes in rational numbers and shares nothing
+with refquant but the messages. What it cannot say is the table of k-means, which the specification leaves
+open: those digests are of what refquant made on CPython 3.11 on an x86-64, and say that it is the same
+everywhere. With `--check`, nothing is written, and a difference from what is checked in is an error.
 """
 
 from __future__ import annotations
@@ -32,11 +32,8 @@ def expected() -> dict[str, str]:
 
 def quantizer(model: bytes, settings: dict[str, Any]) -> bytes:
     """Ask the oracle or, for what is open, refquant."""
-    return (
-        refquant_quantizer(1)(model, settings)
-        if settings["mode"] in OPEN
-        else oracle.quantize(model, settings)
-    )
+    ask = refquant_quantizer(jobs=1) if settings["mode"] in OPEN else oracle.quantize
+    return ask(model, settings)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The interpreters that results are compared on: those that are installed, and those of other machines.
 
-Another machine is a folder with Debian's Python for it, put together from Debian's packages, whose programs this
-kernel runs (i386, of 32 bits) or an emulator (s390x, whose bytes are in the other order). That needs Linux, the
-superuser, and the packages `debootstrap` and, where there is something to emulate, `qemu-user-static`.
+Another machine is a folder with Debian's Python for it, put together from Debian's packages, whose programs
+this kernel runs (i386, of 32 bits) or an emulator (s390x, whose bytes are in the other order). That needs
+Linux, the superuser, and the packages `debootstrap` and, for what is emulated, `qemu-user-static`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tests.determinism.program JOBS`: print the digests of this interpreter, and what it is, as JSON."""
+"""`python -m tests.determinism.program JOBS`: print this interpreter's digests, and what it is."""
 
 from __future__ import annotations
 
