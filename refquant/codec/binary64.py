@@ -9,7 +9,7 @@ Threads and processes that are started later inherit that.
 from __future__ import annotations
 
 #: The two bits of the x87 control word that say how long significands are, and what they are for 53 bits.
-#: Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 8.1.5.2.
+#: Source: Intel, Architectures Software Developer's Manual, volume 1, 8.1.5.2.
 PRECISION, DOUBLE = 0x300, 0x200
 
 #: Bytes enough for C's fenv_t, which begins with the control word. Source: glibc and musl: at most 32.

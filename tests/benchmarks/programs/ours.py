@@ -29,7 +29,14 @@ def quantize(model: str, output: str, nbits: str, mode: str) -> None:
     refquant.quantize_weights(model, int(nbits), mode).save(output)
 
 
-JOBS = {"load": load, "read": read, "quantize": quantize}
+def validate(model: str, output: str, nbits: str, mode: str) -> None:
+    """Load and validate the model."""
+    import refquant
+
+    refquant.validate_model(model)
+
+
+JOBS = {"load": load, "read": read, "quantize": quantize, "validate": validate}
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](*sys.argv[2:])
