@@ -6,12 +6,16 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from refquant.errors import FileError
+from refquant.errors import ArgumentError, FileError
 from refquant.model.whole import HIDDEN, neighbour, staged, sync, write_whole
 
 #: Most bytes that a protobuf message can have. Source: protobuf's encoding, whose lengths are signed 32-bit.
 LARGEST = (1 << 31) - 1
+
+#: Bytes that are read of a stream at a time.
+PART = 1 << 24
 
 #: Ending of the name of a package: a folder with a manifest and a model file.
 PACKAGE = ".mlpackage"
@@ -29,12 +33,27 @@ def read(path: Path) -> bytes:
     """Read the bytes of a model from a file, or from a package by its manifest. Raises FileError."""
     try:
         file = _package_file(path) if path.is_dir() else path
+        if not file.is_file():
+            with file.open("rb") as stream:
+                return read_stream(stream, path)
         check_size(file.stat().st_size, path)
         return file.read_bytes()
     except FileError:
         raise
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {path}: {_why(error)}") from error
+
+
+def read_stream(stream: IO[bytes], what: object = "the input") -> bytes:
+    """Read a stream to its end, but no further than a model can be long. Raises FileError and OSError."""
+    parts, size = [], 0
+    while part := stream.read(PART):
+        if not isinstance(part, bytes):
+            raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
+        parts.append(part)
+        size += len(part)
+        check_size(size, what)
+    return b"".join(parts)
 
 
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:

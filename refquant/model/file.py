@@ -270,11 +270,11 @@ def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], A
 
 def _read_file(file: IO[bytes], lenient: bool) -> Model:
     try:
-        data = file.read()
+        data = disk.read_stream(file, "the file")
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"cannot read the file: {error.strerror or error}") from error
-    if not isinstance(data, bytes):
-        raise ArgumentError("the file is open as text; a model is read from a binary file")
     return parse(data, lenient=lenient)
 
 

@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [*INSTALLED, *MACHINES] if options.everything else options.names or [sys.executable]
     bad = 0
     with TemporaryDirectory() as scratch:
-        locales = _locales(Path(scratch, "locales"))
+        compiled = locales(Path(scratch, "locales"))
         for name in names:
             interpreter = ready(name, options.folder or Path(scratch))
             if interpreter is None:
                 _tell(f"{name}: not here")
                 bad += not options.everything
                 continue
-            bad += sum(not _same(interpreter, run, locales) for run in RUNS)
+            bad += sum(not _same(interpreter, run, compiled) for run in RUNS)
     return int(bool(bad))
 
 
@@ -77,7 +77,7 @@ def launch(interpreter: Interpreter, run: Run, locales: Path) -> dict[str, Any]:
     return answer
 
 
-def _locales(folder: Path) -> Path:
+def locales(folder: Path) -> Path:
     """Make the locales of the runs, where the system has what they are made from."""
     for name in (run.locale for run in RUNS if "." in run.locale):
         folder.mkdir(exist_ok=True)

@@ -75,10 +75,13 @@ def refquant_quantizer(jobs: int) -> Quantizer:
     """Make the quantizer that is put to the test."""
 
     def quantizer(model: bytes, settings: dict[str, Any]) -> bytes:
+        made: bytes
         if settings["mode"] == "int8":
-            return refquant.activate_int8_int8_matrix_multiplications(model, jobs=jobs)
+            made = refquant.activate_int8_int8_matrix_multiplications(model, jobs=jobs)
+            return made
         options = {key: value for key, value in settings.items() if key not in ("mode", "nbits")}
         nbits = settings.get("nbits", 16)
-        return refquant.quantize_weights(model, nbits, settings["mode"], jobs=jobs, **options)
+        made = refquant.quantize_weights(model, nbits, settings["mode"], jobs=jobs, **options)
+        return made
 
     return quantizer

