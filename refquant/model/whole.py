@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -18,9 +17,8 @@ Publish = Callable[[bool], None]
 #: Start of the names of what is not yet in its place.
 HIDDEN = ".refquant-"
 
-#: Opens a file without a name, which is gone as soon as no process has it open. PyPy has no word for it.
-#: Source: Linux, include/uapi/asm-generic/fcntl.h.
-NAMELESS = getattr(os, "O_TMPFILE", 0o20000000 | getattr(os, "O_DIRECTORY", 0))
+#: Opens a file without a name, which is gone as soon as no process has it open; 0 where Python cannot.
+NAMELESS = getattr(os, "O_TMPFILE", 0)
 
 #: What Linux says where that does not work: the file system has no such files, or no links; the kernel is
 #: older than they are, and sees a folder; there is no /proc to link from.
@@ -53,7 +51,7 @@ def staged(target: Path, data: bytes) -> Iterator[Publish]:
 
 @contextmanager
 def _nameless(target: Path, data: bytes) -> Iterator[Publish]:
-    if sys.platform != "linux":
+    if not NAMELESS:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
     with open(os.open(target.parent, NAMELESS | os.O_WRONLY, 0o666), "wb") as file:
         _fill(file, file.fileno(), target, data)
@@ -82,7 +80,18 @@ def _fill(file: IO[bytes], place: int | Path, target: Path, data: bytes) -> None
 
 
 def _give_name(file: int, target: Path, data: bytes, overwrite: bool) -> None:
-    """Give an open file without a name that of the target."""
+    """Give an open file without a name that of the target, be it by way of another."""
+    try:
+        _link_over(file, target, overwrite)
+    except OSError as error:
+        if error.errno not in UNKNOWN_HERE:
+            raise
+        with _named(target, data) as publish:
+            publish(overwrite)
+    sync(target.parent)
+
+
+def _link_over(file: int, target: Path, overwrite: bool) -> None:
     try:
         _link(file, target)
     except FileExistsError:
@@ -91,12 +100,6 @@ def _give_name(file: int, target: Path, data: bytes, overwrite: bool) -> None:
         with neighbour(target) as beside:
             _link(file, beside)
             os.replace(beside, target)
-    except OSError as error:
-        if error.errno not in UNKNOWN_HERE:
-            raise
-        with _named(target, data) as publish:
-            publish(overwrite)
-    sync(target.parent)
 
 
 def _link(file: int, path: Path) -> None:

@@ -113,7 +113,7 @@ def run(target: Path, old: bool, number: int, opcodes: bool) -> None:
         _, status = os.waitpid(process, 0)
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         sys.stdout.write(json.dumps(left(target, code)) + "\n")
-        if code == 0:
+        if code not in (-number, 128 + number):
             return
 
 
