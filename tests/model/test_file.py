@@ -26,7 +26,7 @@ from refquant.model.walk import DEEPEST
 from refquant.report import inspect_weights
 from refquant.schema import coreml
 from refquant.schema.coreml import Model, NeuralNetworkLayer
-from tests.networks import ROWS, network
+from tests.networks import ROWS, Net, network
 
 needs_permissions = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may do anything"
@@ -299,6 +299,22 @@ class TestBadFiles:
         for use in (load, partial(refquant.quantize_weights, nbits=8), refquant.validate_model):
             with pytest.raises(FileError, match=r"a\.mlmodel has 2,147,483,648 bytes, more than"):
                 use(path)
+
+    def test_result_that_grows_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Floats take up to 32 times what codes take: no more of them are made than a message can have."""
+        layers = 8
+
+        def build(net: Net) -> None:
+            for _ in range(layers):
+                net.inner_product(32, 32, bias=False)
+
+        small = refquant.quantize_weights(network(build).SerializeToString(), 1)
+        seen: list[int] = []
+        monkeypatch.setattr(disk, "LARGEST", 4 * 4096 - 1)
+        assert len(small) < disk.LARGEST
+        with pytest.raises(FileError, match="the model in float32 has 16,384 bytes, more than a protobuf"):
+            refquant.dequantize_weights(small, progress=lambda progress: seen.append(progress.done))
+        assert seen == [4096, 2 * 4096, 3 * 4096]
 
     def test_streams_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Endless(io.RawIOBase):

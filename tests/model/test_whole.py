@@ -98,7 +98,7 @@ class TestEnded:
                 ((litter, is_new),) = left["litter"].items()
                 assert ".refquant-" in litter
                 assert is_new or name == "a.mlpackage"  # whose manifest it may be
-            steps_of_one = 2 if steps == "lines" else 80
+            steps_of_one = 2 if steps == "lines" else 20
             assert len(littered) <= steps_of_one * (2 if name == "a.mlpackage" else 1)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
