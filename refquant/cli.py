@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -15,8 +18,9 @@ from refquant import commands, conversions
 from refquant.quantize import HALF_OVERFLOW
 from refquant.terminal import abandon, log_as_lines, say, say_why, warnings_as_lines
 
-#: Exit codes: bad input; bad usage, as argparse has it; and what shells use for an interrupted command.
-BAD_INPUT, BAD_USAGE, INTERRUPTED = 1, 2, 130
+#: Exit codes: bad input; bad usage, as argparse has it; and what shells use for a command that was
+#: interrupted or terminated: 128 and the number of the signal.
+BAD_INPUT, BAD_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 #: The command that has commands of its own, and what it is for.
 KIT, KIT_HELP = "conformance", "put another implementation to the test"
@@ -33,19 +37,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parsed(given)
     code = 0
     try:
-        with warnings_as_lines(), log_as_lines(options.verbose):
+        with _terminable(), warnings_as_lines(), log_as_lines(options.verbose):
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         abandon(sys.stdout)  # whoever read it has seen enough
     except KeyboardInterrupt:
         return INTERRUPTED
+    except _Terminated:
+        return TERMINATED
     except (refquant.RefquantError, OSError) as error:
         if options.debug:
             say_why()
         say(f"error: {_reason(error)}")
         return BAD_USAGE if isinstance(error, refquant.ArgumentError) else BAD_INPUT
     return code
+
+
+class _Terminated(BaseException):
+    """Somebody asked this process to end."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take leave at a SIGTERM as at an interrupt, with worker processes ended and nothing left half written.
+
+    Where the signal has a meaning already, or cannot be given one, it keeps that.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _reason(error: Exception) -> str:

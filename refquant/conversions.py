@@ -282,7 +282,9 @@ def source(name: str) -> str | bytes:
     if sys.stdin is None:
         raise refquant.FileError("stdin is closed")
     try:
-        data = sys.stdin.buffer.read()
+        data = disk.read_stream(sys.stdin.buffer, "stdin")
+    except refquant.FileError:
+        raise
     except OSError as error:
         raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
     return data

@@ -120,7 +120,7 @@ class Processes:
             from multiprocessing import resource_tracker
 
             resource_tracker.ensure_running()  # which would let interrupts through, were it started later
-        with theirs, _interrupts_held():
+        with theirs, _signals_held():
             try:
                 process.start()
             except (OSError, AssertionError) as error:
@@ -138,12 +138,12 @@ class Processes:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold an interrupt back for the time of a block; a process that is started there never gets one."""
+def _signals_held() -> Iterator[None]:
+    """Hold back, for the time of a block, signals to end; a process that is started there holds them too."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -153,6 +153,9 @@ def _interrupts_held() -> Iterator[None]:
 def _serve(pipe: Connection) -> None:
     """Do what the pipe says, in a worker process, until it says None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):
         while True:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from refquant import parallel, timing
 from refquant.errors import HalfRangeError, RefquantError, place, warn
-from refquant.model import tensor
+from refquant.model import disk, tensor
 from refquant.model.layers import Site
 from refquant.model.stored import Converted, Request, Task, convert
 from refquant.schema.coreml import NeuralNetworkLayer
@@ -126,6 +126,8 @@ def run(
                     warn(remark)
                 told += 1
             done += sum(part.size for part in own)
+            if request.mode == "dequantization":
+                disk.check_size(done, "the model in float32")  # before it is all in memory
             if progress is not None:
                 progress(Progress(layer, layer_type, done, total))
 

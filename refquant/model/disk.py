@@ -1,16 +1,21 @@
-"""Files and packages on disk: read, and written whole or not at all."""
+"""Models on disk: files and packages, read and written."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from refquant.errors import FileError
+from refquant.errors import ArgumentError, FileError
+from refquant.model.whole import HIDDEN, neighbour, staged, sync, write_whole
 
 #: Most bytes that a protobuf message can have. Source: protobuf's encoding, whose lengths are signed 32-bit.
 LARGEST = (1 << 31) - 1
+
+#: Bytes that are read of a stream at a time.
+PART = 1 << 24
 
 #: Ending of the name of a package: a folder with a manifest and a model file.
 PACKAGE = ".mlpackage"
@@ -28,6 +33,9 @@ def read(path: Path) -> bytes:
     """Read the bytes of a model from a file, or from a package by its manifest. Raises FileError."""
     try:
         file = _package_file(path) if path.is_dir() else path
+        if not file.is_file():
+            with file.open("rb") as stream:
+                return read_stream(stream, path)
         check_size(file.stat().st_size, path)
         return file.read_bytes()
     except FileError:
@@ -36,29 +44,45 @@ def read(path: Path) -> bytes:
         raise FileError(f"cannot read {path}: {_why(error)}") from error
 
 
+def read_stream(stream: IO[bytes], what: object = "the input") -> bytes:
+    """Read a stream to its end, but no further than a model can be long. Raises FileError and OSError."""
+    parts, size = [], 0
+    while part := stream.read(PART):
+        if not isinstance(part, bytes):
+            raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
+        parts.append(part)
+        size += len(part)
+        check_size(size, what)
+    return b"".join(parts)
+
+
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
     """Write the bytes of a model to a file, or to a package where the path ends in .mlpackage.
 
-    The bytes go to a temporary neighbour, which then takes the target's name. A file that was there keeps
-    its permissions, and a symbolic link still points to it. Raises FileError; a failure leaves the target
-    as it was and nothing beside it. Rule: FILE-6.
+    A file that was there keeps its permissions, and a symbolic link still points to it; another hard link to
+    it keeps what it held. Raises FileError; a failure leaves the target as it was and nothing beside it. With
+    `overwrite=False`, of several processes that write one file exactly one does. Rule: FILE-6.
     """
     try:
         target = Path(os.path.realpath(path))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not overwrite and target.exists():
-            raise FileError(f"{path} exists already")
+            raise FileExistsError
         if not target.parent.is_dir():
             raise FileError(f"there is no folder {target.parent} to write to")
         if target.suffix == PACKAGE:
-            _write_package(target, data)
+            _write_package(target, data, overwrite)
         elif target.is_dir():
             raise FileError(f"{path} is a folder")
         elif target.exists() and not target.is_file():
             target.write_bytes(data)  # a device or a pipe cannot be replaced
         else:
-            _write_file(target, data)
+            write_whole(target, data, overwrite=overwrite)
     except FileError:
         raise
+    except FileExistsError as error:
+        raise FileError(f"{path} exists already") from error
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {_why(error)}") from error
 
@@ -97,25 +121,54 @@ def _package_file(folder: Path) -> Path:
     return folder / "Data" / inner
 
 
-def _write_file(target: Path, data: bytes) -> None:
-    with _neighbour(target) as temporary:
-        with temporary.open("xb") as file:
-            if target.exists():  # before there is something to read
-                temporary.chmod(target.stat().st_mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+def _write_package(target: Path, data: bytes, overwrite: bool) -> None:
+    """Write a package: a new one takes its name when it is whole, in an old one files take others' places."""
+    if target.exists() and not target.is_dir():
+        raise FileError(f"{target} is a file, and a package a folder")
+    if not (overwrite and _is_package(target)):
+        if _made(target, data):
+            return
+        if not overwrite:
+            raise FileExistsError
+    _put(target, data)
+    _sweep(target)
 
 
-def _write_package(target: Path, data: bytes) -> None:
-    """Write a package; its identifier comes from the content, so that the same model gives the same bytes."""
-    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).exists():
-        raise FileError(f"{target} is a folder with other content, which a package would replace")
+def _is_package(folder: Path) -> bool:
+    return (folder / MANIFEST).exists()
+
+
+def _made(target: Path, data: bytes) -> bool:
+    """Make a package beside its place and move it there, in one step; False: by then there is one."""
+    if target.is_dir() and any(target.iterdir()) and not _is_package(target):
+        raise FileError(f"{target} is a folder with other content")
+    with neighbour(target) as folder:
+        _put(folder, data)
+        with suppress(OSError):
+            target.rmdir()  # an empty folder, which some systems do not replace
+        try:
+            os.rename(folder, target)
+        except OSError:
+            if _is_package(target):
+                return False
+            raise
+    sync(target.parent)
+    return True
+
+
+def _put(folder: Path, data: bytes) -> None:
+    """Put a model into the folder of a package, step by step whole: the manifest names either model.
+
+    Its identifier comes from the content, so that the same model gives the same bytes.
+    """
     import hashlib
     import json
     import uuid
 
+    file = folder / "Data" / PACKAGE_FILE
+    if Path(os.path.realpath(file.parent)) != file.parent:
+        raise FileError(f"{file.parent} leads out of the package")
+    file.parent.mkdir(parents=True, exist_ok=True)
     identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(data).hexdigest())).upper()
     entry = {
         "author": AUTHOR,
@@ -128,34 +181,21 @@ def _write_package(target: Path, data: bytes) -> None:
         "itemInfoEntries": {identifier: entry},
         "rootModelIdentifier": identifier,
     }
-    with _neighbour(target) as temporary, _neighbour(target) as old:
-        file = temporary / "Data" / PACKAGE_FILE
-        file.parent.mkdir(parents=True)
-        _write_file(file, data)
-        _write_file(temporary / MANIFEST, json.dumps(manifest, indent=4).encode())
-        if target.exists():
-            os.replace(target, old)
-        try:
-            os.replace(temporary, target)
-        except BaseException:
-            if old.exists():
-                os.replace(old, target)
-            raise
+    text = json.dumps(manifest, indent=4).encode()
+    with staged(file, data) as model, staged(folder / MANIFEST, text) as contents:
+        model(True)
+        sync(folder / "Data")
+        contents(True)
 
 
-@contextmanager
-def _neighbour(target: Path) -> Iterator[Path]:
-    """Give an unused name beside the target; whatever is left there at the end is removed.
-
-    The target's own name is no part of it: that may be as long as a name can be.
-    """
-    temporary = target.with_name(f".refquant-{os.urandom(16).hex()}.tmp")
-    try:
-        yield temporary
-    finally:
-        if temporary.is_dir():
-            import shutil
-
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+def _sweep(folder: Path) -> None:
+    """Remove from a package's data, as far as that goes, what its manifest has ceased to name."""
+    file = folder / "Data" / PACKAGE_FILE
+    for inner, folders, files in os.walk(folder / "Data", topdown=False):
+        for name in files:
+            if Path(inner, name) != file and not name.startswith(HIDDEN):  # which is another's, at work
+                with suppress(OSError):
+                    os.unlink(Path(inner, name))
+        for name in folders:
+            with suppress(OSError):  # one that is not empty stays
+                os.rmdir(Path(inner, name))

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 from refquant.errors import ArgumentError, FileError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
+from refquant.model.walk import check_nesting
 from refquant.schema.coreml import (
     Model,
     NeuralNetworkLayer,
@@ -104,14 +105,14 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) 
     disk.write(path, serialize(model), overwrite=overwrite)
 
 
-def serialize(model: Model) -> bytes:
+def serialize(model: Message) -> bytes:
     """Write a model into bytes: the same ones for the same model, though maps in it have no order.
 
     Raises FileError where there are too many.
     """
     try:
-        data = model.SerializeToString(deterministic=True)
-    except EncodeError as error:
+        data: bytes = model.SerializeToString(deterministic=True)
+    except (EncodeError, RecursionError) as error:
         raise FileError(f"the model cannot be written as one message: {error}") from error
     disk.check_size(len(data))
     return data
@@ -135,6 +136,7 @@ def _parsed(data: bytes) -> Model:
     disk.check_size(len(data))
     try:
         model = Model.FromString(data)
+        check_nesting(model)
         if _has_unpacked_floats(model):
             _check_runs(model)
             model = Model.FromString(standard_model().FromString(data).SerializeToString())
@@ -239,7 +241,8 @@ def _read_message(message: Message, lenient: bool) -> Model:
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(message.SerializeToString(), lenient=lenient)
+        return parse(serialize(message), lenient=lenient)
+    check_nesting(message)
     if not lenient:
         _check_runs(message)
     if not _has_unpacked_floats(message):
@@ -274,11 +277,11 @@ def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], A
 
 def _read_file(file: IO[bytes], lenient: bool) -> Model:
     try:
-        data = file.read()
+        data = disk.read_stream(file, "the file")
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"cannot read the file: {error.strerror or error}") from error
-    if not isinstance(data, bytes):
-        raise ArgumentError("the file is open as text; a model is read from a binary file")
     return parse(data, lenient=lenient)
 
 

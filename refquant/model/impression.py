@@ -47,7 +47,8 @@ def impression(data: bytes) -> str:
         return f"it is cut short, {missing:,} bytes are missing"
     if set(fields) >= ONNX_FIELDS:
         return "it looks like an ONNX model"
-    return "it is damaged, in another format, or a kind of model newer than this version knows"
+    what = "damaged, in another format, nested deeper than protobuf reads"
+    return f"it is {what}, or a kind of model newer than this version knows"
 
 
 def outline(data: bytes) -> tuple[list[int], int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Protocol
 
-from refquant.errors import ModelKindError
+from refquant.errors import FileError, ModelKindError
 from refquant.model.layers import Site, inner_networks, sites
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
 
@@ -26,6 +26,12 @@ INSTEAD = {
     "treeEnsembleClassifier": "a tree ensemble has no layers; train it anew with fewer or smaller trees",
     "treeEnsembleRegressor": "a tree ensemble has no layers; train it anew with fewer or smaller trees",
 }
+
+
+#: How deep a model may lie in pipelines, and a network in branches and loops, counted together. Each takes
+#: three messages at most, and what is innermost eight: with the model itself 99, and every protobuf reads 100
+#: within each other. Old ones in plain Python read more, until Python ends it.
+DEEPEST = 30
 
 
 class Selector(Protocol):
@@ -64,6 +70,25 @@ def _networks(model: Model) -> Iterator[OwnedNetwork]:
     elif kind in PIPELINES:
         for inner in attrgetter(PIPELINES[kind])(model):
             yield from _networks(inner)
+
+
+def check_nesting(model: Model) -> None:
+    """Refuse models and networks that lie deeper within each other than DEEPEST. Raises FileError."""
+    waiting: list[tuple[Any, int]] = [(model, 0)]
+    while waiting:  # recursion would be at its own limit first
+        part, depth = waiting.pop()
+        if depth > DEEPEST:
+            what = "pipelines, branches and loops lie"
+            raise FileError(f"nested too deeply: {what} more than {DEEPEST} deep in each other")
+        if isinstance(part, Model):
+            kind = part.WhichOneof("Type") or ""
+            if kind in NETWORKS:
+                waiting.append((getattr(part, kind), depth))
+            elif kind in PIPELINES:
+                waiting.extend((inner, depth + 1) for inner in attrgetter(PIPELINES[kind])(part))
+        else:
+            for layer in part.layers:
+                waiting.extend((inner, depth + 1) for inner in inner_networks(layer))
 
 
 def all_layers(network: NeuralNetwork) -> Iterator[NeuralNetworkLayer]:

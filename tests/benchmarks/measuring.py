@@ -89,23 +89,23 @@ class Workshop:
         if task.interpreter not in self.warm:
             # The first import would wait for the disk, or write compiled modules.
             self.warm.add(task.interpreter)
-            _launch(self.command(task._replace(job="load"), model), _environment(task))
+            launch(self.command(task._replace(job="load"), model), environment_of(task))
         try:
-            seconds, peak = _launch(self.command(task, model), _environment(task))
+            seconds, peak = launch(self.command(task, model), environment_of(task))
         except CrashError as crash:
             raise CrashError(f"{task.who}: {crash}") from None
         into.seconds.append(seconds)
         into.peaks.append(peak)
 
 
-def _environment(task: Task) -> dict[str, str]:
+def environment_of(task: Task) -> dict[str, str]:
     """Give the environment of a task: refquant is this checkout's, and no peer sees it."""
     outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     ours = {"PYTHONPATH": str(CHECKOUT)} if task.interpreter in ("python", "pypy") else {}
     return {**outer, **ours, **task.environment}
 
 
-def _launch(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
+def launch(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
     """Run a command in a process of its own; give its wall time in seconds and its peak memory in bytes."""
     # The launcher itself is to be small: no site packages.
     launcher = [sys.executable, "-I", "-S", str(PROGRAMS / "launcher.py")]
@@ -173,6 +173,6 @@ def describe(row: Row, workshop: Workshop) -> dict[str, str]:
         python = workshop.interpreter(task.interpreter)
         if python is not None:
             command = [str(python), str(PROGRAMS / "versions.py")]
-            environment = _environment(task._replace(environment={}))
+            environment = environment_of(task._replace(environment={}))
             found[task.interpreter] = subprocess.check_output(command, env=environment, text=True).strip()
     return found

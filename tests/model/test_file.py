@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
 from refquant.model.file import MLModel, load, save
+from refquant.model.walk import DEEPEST
+from refquant.report import inspect_weights
 from refquant.schema import coreml
-from refquant.schema.coreml import Model
-from tests.networks import ROWS, network
+from refquant.schema.coreml import Model, NeuralNetworkLayer
+from tests.networks import ROWS, Net, network
 
 needs_permissions = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may do anything"
@@ -42,6 +45,23 @@ def field(number: int, content: bytes) -> bytes:
         return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
     return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def nested(kind: str, depth: int) -> bytes:
+    """A model whose network lies this deep in others, written without protobuf, which might not do it."""
+    numbers = {each.name: each.number for each in Model.DESCRIPTOR.fields}
+    numbers.update((each.name, each.number) for each in NeuralNetworkLayer.DESCRIPTOR.fields)
+    model = network(ROWS["innerProduct"], 2)
+    if kind.startswith("pipeline"):
+        content = model.SerializeToString()
+        for _ in range(depth):
+            models = field(1, content)
+            content = field(numbers[kind], models if kind == "pipeline" else field(1, models))
+        return content
+    content = model.neuralNetwork.SerializeToString()
+    for _ in range(depth):
+        content = field(1, field(numbers[kind], field(1 if kind == "branch" else 4, content)))
+    return field(numbers["neuralNetwork"], content)
 
 
 #: The start of what PyTorch exports: version of the format, producer, graph, operator sets.
@@ -191,12 +211,40 @@ class TestBadFiles:
         with pytest.raises(FileError, match="not a Core ML model"):
             load(model.SerializeToString().replace(name, b"\xff" * len(name)))
 
-    def test_nested_too_deeply(self) -> None:
-        data = field(500, b"")
-        for _ in range(2000):
-            data = field(202, field(1, data))
-        with pytest.raises(FileError, match="not a Core ML model"):
-            load(data)
+    @pytest.mark.parametrize("kind", ["branch", "loop", "pipeline", "pipelineClassifier"])
+    def test_nested_deeply(self, kind: str) -> None:
+        """Thirty deep is read, quantized and written everywhere; what is deeper is refused everywhere."""
+        made = refquant.quantize_weights(nested(kind, 30), 8)
+        assert [info.bits for info in inspect_weights(made)] == [8]
+        assert refquant.validate_model(made) == []
+        for depth in (31, 32, 50, 400, 2000):
+            data = nested(kind, depth)
+            for use in (load, partial(refquant.quantize_weights, nbits=8), refquant.validate_model):
+                with pytest.raises(FileError, match="nested"):
+                    use(data)
+
+    @pytest.mark.parametrize("definition", ["ours", "standard"])
+    @pytest.mark.parametrize("depth", [31, 33, 400])
+    def test_messages_that_are_nested_too_deeply(self, depth: int, definition: str) -> None:
+        """A message can be made that no reader would take back."""
+        model = coreml.standard_model()() if definition == "standard" else Model()
+        innermost = model.neuralNetwork
+        for _ in range(depth):
+            innermost = innermost.layers.add().branch.ifBranch
+            innermost.SetInParent()
+        with pytest.raises(FileError, match=r"nested|recursion"):
+            load(model)
+
+    def test_depth_of_what_is_innermost(self) -> None:
+        """With three messages for each of thirty levels and the model itself, protobuf's hundred are kept."""
+
+        def depth(kind: Any) -> int:
+            inner = [field.message_type for field in kind.fields if field.message_type]
+            nests = ("NeuralNetwork", "Pipeline")
+            return 1 + max((depth(each) for each in inner if not each.name.startswith(nests)), default=0)
+
+        network = 1 + depth(NeuralNetworkLayer.DESCRIPTOR)
+        assert 1 + 3 * DEEPEST + max(network, depth(Model.DESCRIPTOR) - 1) <= 100
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="No such file"):
@@ -242,6 +290,53 @@ class TestBadFiles:
             save(model, tmp_path / "b.mlmodel")
         assert os.listdir(tmp_path) == ["a.mlmodel"]
 
+    def test_two_gibibytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One byte more than a message can have, of which none is read."""
+        path = tmp_path / "a.mlmodel"
+        path.touch()
+        os.truncate(path, 1 << 31)
+        monkeypatch.delattr(Path, "read_bytes")
+        for use in (load, partial(refquant.quantize_weights, nbits=8), refquant.validate_model):
+            with pytest.raises(FileError, match=r"a\.mlmodel has 2,147,483,648 bytes, more than"):
+                use(path)
+
+    def test_result_that_grows_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Floats take up to 32 times what codes take: no more of them are made than a message can have."""
+        layers = 8
+
+        def build(net: Net) -> None:
+            for _ in range(layers):
+                net.inner_product(32, 32, bias=False)
+
+        small = refquant.quantize_weights(network(build).SerializeToString(), 1)
+        seen: list[int] = []
+        monkeypatch.setattr(disk, "LARGEST", 4 * 4096 - 1)
+        assert len(small) < disk.LARGEST
+        with pytest.raises(FileError, match="the model in float32 has 16,384 bytes, more than a protobuf"):
+            refquant.dequantize_weights(small, progress=lambda progress: seen.append(progress.done))
+        assert seen == [4096, 2 * 4096, 3 * 4096]
+
+    def test_streams_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Endless(io.RawIOBase):
+            total = 0
+
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                self.total += len(buffer)
+                return len(buffer)
+
+        stream = Endless()
+        monkeypatch.setattr(disk, "LARGEST", 1 << 20)
+        monkeypatch.setattr(disk, "PART", 1 << 16)
+        with pytest.raises(FileError, match=r"the file has .* more than a protobuf message can have"):
+            load(stream)  # type: ignore[arg-type]
+        assert stream.total == (1 << 20) + (1 << 16)
+        if Path("/dev/zero").is_char_device():
+            with pytest.raises(FileError, match=r"/dev/zero has .* more than"):
+                load("/dev/zero")
+
     def test_too_large_for_protobuf(self, tmp_path: Path) -> None:
         class Large:
             def SerializeToString(self, **options: Any) -> bytes:  # noqa: N802 -- protobuf's name
@@ -284,7 +379,12 @@ class TestWhole:
         path, modes = tmp_path / "a.mlmodel", []
         path.write_bytes(b"old")
         path.chmod(0o600)
-        monkeypatch.setattr(os, "fsync", lambda number: modes.append(stat.S_IMODE(os.fstat(number).st_mode)))
+
+        def sync(number: int) -> None:
+            if stat.S_ISREG(mode := os.fstat(number).st_mode):  # and not the folder
+                modes.append(stat.S_IMODE(mode))
+
+        monkeypatch.setattr(os, "fsync", sync)
         save(model, path)
         assert modes == [0o600]
 
@@ -344,14 +444,13 @@ class TestWhole:
     def test_failure_leaves_nothing_new(
         self, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        replace = os.replace
-
-        def refuse(source: Any, target: Any) -> None:
+        def refuse(function: Any, source: Any, target: Any, **options: Any) -> None:
             if Path(target).name == name:
                 raise OSError(errno.EIO, "Input/output error")
-            replace(source, target)
+            function(source, target, **options)
 
-        monkeypatch.setattr(os, "replace", refuse)
+        for step in ("link", "replace", "rename"):
+            monkeypatch.setattr(os, step, partial(refuse, getattr(os, step)))
         with pytest.raises(FileError, match="Input/output"):
             save(model, tmp_path / name)
         assert os.listdir(tmp_path) == []
@@ -392,9 +491,12 @@ class TestPackages:
             save(model, path, overwrite=False)
 
     def test_a_file_in_its_place(self, model: Model, tmp_path: Path) -> None:
+        """Nothing puts a folder into the place of a file in one step."""
         (tmp_path / "a.mlpackage").write_bytes(b"old")
-        save(model, tmp_path / "a.mlpackage")
-        assert load(tmp_path / "a.mlpackage") == model
+        with pytest.raises(FileError, match="is a file, and a package a folder"):
+            save(model, tmp_path / "a.mlpackage")
+        assert (tmp_path / "a.mlpackage").read_bytes() == b"old"
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
 
     def test_a_folder_that_is_no_package(self, model: Model, tmp_path: Path) -> None:
         path = tmp_path / "a.mlpackage"
@@ -414,24 +516,65 @@ class TestPackages:
         monkeypatch.chdir(tmp_path / "a.mlpackage")
         assert load(".") == model
 
+    @pytest.mark.parametrize("failing", [1, 2])
     def test_failure_when_the_new_one_takes_its_place(
-        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, failing: int, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """There are two steps, for the model and for the manifest, which names the same file as before."""
         path = tmp_path / "a.mlpackage"
         save(model, path)
         replace, calls = os.replace, []
 
-        def second_fails(source: Any, target: Any) -> None:
+        def one_fails(source: Any, target: Any) -> None:
             calls.append(target)
-            if Path(target) == path and len(calls) == 4:
+            if len(calls) == failing:
                 raise OSError(errno.EIO, "Input/output error")
             replace(source, target)
 
-        monkeypatch.setattr(os, "replace", second_fails)
+        monkeypatch.setattr(os, "replace", one_fails)
         with pytest.raises(FileError, match="Input/output"):
             save(network(ROWS["gru"]), path)
+        assert load(path) == (model if failing == 1 else network(ROWS["gru"]))
+        names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
+        assert sorted(names) == ["Data", "Manifest.json", "a.mlpackage", "com.apple.CoreML", "model.mlmodel"]
+
+    def test_other_names_within(self, model: Model, tmp_path: Path) -> None:
+        """What the manifest ceases to name goes; what it never knew stays, beside its data."""
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
+        file = path / "Data/com.apple.CoreML/model.mlmodel"
+        (path / "Data/other.tool/weights").mkdir(parents=True)
+        file.rename(path / "Data/other.tool/m.mlmodel")
+        (path / "Data/other.tool/weights/weight.bin").write_bytes(b"weights")
+        (path / "read me").touch()
+        manifest = path / "Manifest.json"
+        manifest.write_text(manifest.read_text().replace("com.apple.CoreML/model", "other.tool/m"))
         assert load(path) == model
-        assert os.listdir(tmp_path) == ["a.mlpackage"]
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert sorted(os.listdir(path)) == ["Data", "Manifest.json", "read me"]
+        assert os.listdir(path / "Data") == ["com.apple.CoreML"]
+        assert os.listdir(path / "Data/com.apple.CoreML") == ["model.mlmodel"]
+
+    def test_links_within(self, model: Model, tmp_path: Path) -> None:
+        """Caches of downloads keep files elsewhere and link to them: those are not this package's."""
+        path, blob = tmp_path / "a.mlpackage", tmp_path / "blob"
+        save(model, path)
+        file = path / "Data/com.apple.CoreML/model.mlmodel"
+        file.rename(blob)
+        file.symlink_to(blob)
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert load(blob) == model
+
+    def test_folders_that_lead_out(self, model: Model, tmp_path: Path) -> None:
+        path, outside = tmp_path / "a.mlpackage", tmp_path / "outside"
+        save(model, path)
+        (path / "Data").rename(outside)
+        (path / "Data").symlink_to(outside)
+        with pytest.raises(FileError, match="leads out of the package"):
+            save(network(ROWS["gru"]), path)
+        assert load(path) == model
 
     @pytest.mark.parametrize(
         ("manifest", "message"),

@@ -38,7 +38,14 @@ def share(model: str, output: str, nbits: str, mode: str) -> None:
     refquant.quantize_weights(model, int(nbits), mode, jobs=os.cpu_count() or 1).save(output)
 
 
-JOBS = {"load": load, "read": read, "quantize": quantize, "share": share}
+def validate(model: str, output: str, nbits: str, mode: str) -> None:
+    """Load and validate the model."""
+    import refquant
+
+    refquant.validate_model(model)
+
+
+JOBS = {"load": load, "read": read, "quantize": quantize, "share": share, "validate": validate}
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](*sys.argv[2:])

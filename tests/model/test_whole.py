@@ -1,0 +1,534 @@
+"""Chapter 13, bad days: what is left when a process is ended, a disk full, a folder closed, a name a link."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refquant
+from refquant import cli
+from refquant.errors import FileError
+from refquant.model import disk, whole
+from refquant.sample import model_path
+from tests.model.ways import knows_nameless, unknown
+from tests.networks import ROWS, network
+
+if os.name != "posix":
+    pytest.skip("signals, links and permissions are those of POSIX", allow_module_level=True)
+
+CHECKOUT = Path(__file__).parents[2]
+OLD, NEW = b"old", bytes(range(256)) * 1000
+
+
+@pytest.fixture(params=["nameless", "named"])
+def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write in both ways; the name is also what scripts are told."""
+    if request.param == "named":
+        monkeypatch.setattr(whole, "_nameless", unknown)
+    elif not knows_nameless(tmp_path):
+        pytest.skip("there are no files without names here")
+    return str(request.param)
+
+
+def python(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter from the checkout."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, **options)
+
+
+def script(text: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program that has `sys.argv`, `Path`, `disk` and `whole`."""
+    start = "import os, sys\nfrom pathlib import Path\nfrom refquant.model import disk, whole\n"
+    done = python("-c", start + text, *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+class TestEnded:
+    """FILE-6: whoever looks at any time sees the old file or the new one, each whole."""
+
+    def ended(self, folder: Path, *arguments: object) -> list[dict[str, Any]]:
+        done = python("-m", "tests.model.ending", folder, *arguments)
+        assert done.returncode == 0, done.stderr
+        *ended, last = (
+            dict(zip(("status", "content", "mode", "litter"), json.loads(line)))
+            for line in done.stdout.splitlines()
+        )
+        mode = 0o604 if "old" in arguments else last["mode"]
+        assert last == {"status": 0, "content": "new", "mode": mode, "litter": {}}
+        assert len(ended) > 20
+        return ended
+
+    def check(self, ended: list[dict[str, Any]], before: str, mode: int, status: int) -> None:
+        """The old one, then the new one, and no way back; permissions are kept."""
+        contents = [left["content"] for left in ended]
+        split = contents.index("new")
+        assert contents == [before] * split + ["new"] * (len(contents) - split)
+        assert {left["status"] for left in ended} == {status}
+        if before == "old":
+            assert {left["mode"] for left in ended} == {mode}
+
+    @pytest.mark.parametrize("steps", ["lines", pytest.param("opcodes", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("name", ["a.mlmodel", pytest.param("a.mlpackage", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("before", ["none", "old"])
+    def test_killed(self, name: str, before: str, steps: str, way: str, tmp_path: Path) -> None:
+        if steps == "opcodes" and sys.implementation.name != "cpython":
+            pytest.skip("only CPython traces instructions")
+        options = ["opcodes"] if steps == "opcodes" else []
+        ended = self.ended(tmp_path, name, before, way, signal.SIGKILL.value, *options)
+        self.check(ended, before, 0o604, -signal.SIGKILL)
+        littered = [left for left in ended if left["litter"]]
+        if way == "named" or (name, before) == ("a.mlpackage", "none"):
+            assert all(".refquant-" in name for left in littered for name in left["litter"])
+            assert littered
+        elif (name, before) == ("a.mlmodel", "none"):
+            assert not littered
+        else:  # the moment in which the new file has a name that is not yet the old one's
+            for left in littered:
+                ((litter, is_new),) = left["litter"].items()
+                assert ".refquant-" in litter
+                assert is_new or name == "a.mlpackage"  # whose manifest it may be
+            steps_of_one = 2 if steps == "lines" else 20
+            assert len(littered) <= steps_of_one * (2 if name == "a.mlpackage" else 1)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("name", ["a.mlmodel", pytest.param("a.mlpackage", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("before", ["none", "old"])
+    def test_told_to_end(
+        self, name: str, before: str, number: signal.Signals, way: str, tmp_path: Path
+    ) -> None:
+        """A signal that can be met leaves nothing beside the file, whatever the way."""
+        ended = self.ended(tmp_path, name, before, way, number.value)
+        self.check(ended, before, 0o604, 128 + number)
+        assert [left for left in ended if left["litter"]] == []
+
+
+class TestCommand:
+    """The command, ended from outside at its work."""
+
+    def start(self, folder: Path, *options: str) -> subprocess.Popen[str]:
+        """Start a command that waits in its second tensor, and says so."""
+        folder.mkdir(exist_ok=True)
+        refquant.MLModel(network(ROWS["gru"])).save(folder / "in.mlmodel")
+        (folder / "waits.py").write_text(
+            "import pathlib, time\n"
+            "def function(nbits, weights):\n"
+            "    pathlib.Path('begun').touch()\n"
+            "    time.sleep(60)\n"
+        )
+        command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--quiet", "--force", *options]
+        command += ["--mode", "custom_lut", "--lut-function", "waits:function"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "refquant", *command],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while not (folder / "begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process
+
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    )
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_at_work(self, jobs: str, number: signal.Signals, code: int, tmp_path: Path) -> None:
+        (tmp_path / "out.mlmodel").write_bytes(OLD)
+        process = self.start(tmp_path, "--jobs", jobs)
+        process.send_signal(number)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == code
+        assert (tmp_path / "out.mlmodel").read_bytes() == OLD
+        names = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
+        assert names == {"in.mlmodel", "out.mlmodel", "waits.py", "begun"}
+
+    def test_signal_that_is_ignored_stays_so(self, tmp_path: Path) -> None:
+        """As under a program that starts its children so."""
+        text = """
+import signal
+from refquant import cli
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def run(options):
+    os.kill(os.getpid(), signal.SIGTERM)
+cli.COMMANDS["demo"] = cli.COMMANDS["demo"]._replace(run=run)
+assert cli.main(["demo"]) == 0
+"""
+        script(text)
+
+    def test_handler_is_taken_back(self) -> None:
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        cli.main(["inspect", str(model_path()), "--json"])
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    @pytest.mark.slow
+    def test_killed_at_any_time(self, tmp_path: Path) -> None:
+        """A command that writes in the place of its input is killed a little later each time."""
+        model = network(ROWS["gru"], 3).SerializeToString()
+        new = refquant.dequantize_weights(model)
+        path = tmp_path / "a.mlmodel"
+        seen = set()
+        for delay in range(0, 400, 2):
+            path.write_bytes(model)
+            command = [sys.executable, "-m", "refquant", "dequantize", "a.mlmodel", "a.mlmodel", "--force"]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+            with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as done:
+                time.sleep(delay / 1000)
+                done.kill()
+            seen.add(path.read_bytes())
+            assert os.listdir(tmp_path) == ["a.mlmodel"]
+        assert seen == {model, new}
+
+
+class TestRoom:
+    """A disk that is full: an error that says so, the old file, and no part of the new one."""
+
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_small_disk(self, name: str, way: str, tmp_path: Path) -> None:
+        """On a file system of 512 KiB, of which the old model takes half."""
+        if not shutil.which("unshare") or sys.platform != "linux":
+            pytest.skip("needs a mount of one's own")
+        text = """
+import errno
+from refquant.errors import FileError
+from tests.model.ways import without_nameless
+if sys.argv[2] == "named":
+    without_nameless()
+old, new, small = b"o" * 200_000, b"n" * 400_000, b"s" * 100_000
+path = Path(sys.argv[1])
+for before in (None, old):
+    if before is not None:
+        disk.write(path, before)
+    free = os.statvfs(path.parent).f_bfree
+    names = sorted(path.parent.rglob("*"))
+    try:
+        disk.write(path, new if before else new + new)
+    except FileError as error:
+        assert "No space left on device" in str(error), error
+        assert error.__cause__.errno == errno.ENOSPC
+    else:
+        raise SystemExit("there was room")
+    assert sorted(path.parent.rglob("*")) == names
+    assert os.statvfs(path.parent).f_bfree == free
+    if before is not None:
+        assert disk.read(path) == before
+disk.write(path, small)
+assert disk.read(path) == small
+print("done")
+"""
+        disks = tmp_path / "disk"
+        disks.mkdir()
+        mount = f'mount -t tmpfs -o size=512k tmpfs "{disks}"'
+        start = "import os, sys\nfrom pathlib import Path\nfrom refquant.model import disk\n"
+        done = subprocess.run(
+            [
+                *(
+                    "unshare",
+                    "--mount",
+                    "--map-root-user",
+                    "sh",
+                    "-c",
+                    f'{mount} || exit 77; exec "$@"',
+                    "sh",
+                ),
+                *(sys.executable, "-c", start + text, str(disks / name), way),
+            ],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 77 or "unshare failed" in done.stderr:
+            pytest.skip("mounting is not allowed here")
+        assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+    @pytest.mark.parametrize("failing", ["write", "fsync"])
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+    def test_device_that_fails(
+        self, code: int, failing: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(OLD)
+
+        def fail(*_: Any) -> None:
+            raise OSError(code, os.strerror(code))
+
+        if failing == "fsync":
+            monkeypatch.setattr(os, "fsync", fail)
+        else:
+            monkeypatch.setattr(whole, "_fill", fail)
+        with pytest.raises(FileError, match=os.strerror(code)):
+            disk.write(path, NEW)
+        assert path.read_bytes() == OLD
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_folder_that_cannot_be_synced(
+        self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is there, and whole: that is no failure."""
+        fsync = os.fsync
+
+        def no_folders(number: int) -> None:
+            if os.path.isdir(f"/dev/fd/{number}"):
+                raise OSError(errno.EINVAL, "Invalid argument")
+            fsync(number)
+
+        monkeypatch.setattr(os, "fsync", no_folders)
+        disk.write(tmp_path / "a.mlmodel", NEW)
+        assert (tmp_path / "a.mlmodel").read_bytes() == NEW
+
+
+class TestNamesAndLinks:
+    def test_links_to_what_is_not_there(self, way: str, tmp_path: Path) -> None:
+        """A link to a file that is not there yet makes it; one into a folder that is not there does not."""
+        (tmp_path / "folder").mkdir()
+        link = tmp_path / "link.mlmodel"
+        link.symlink_to(Path("folder", "new.mlmodel"))
+        disk.write(link, NEW, overwrite=False)
+        assert link.is_symlink()
+        assert (tmp_path / "folder" / "new.mlmodel").read_bytes() == NEW
+        nowhere = tmp_path / "nowhere.mlmodel"
+        nowhere.symlink_to(Path("nothing", "new.mlmodel"))
+        with pytest.raises(FileError, match=r"there is no folder .*nothing"):
+            disk.write(nowhere, NEW)
+        assert sorted(os.listdir(tmp_path)) == ["folder", "link.mlmodel", "nowhere.mlmodel"]
+
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_links_in_a_circle(self, name: str, way: str, tmp_path: Path) -> None:
+        (tmp_path / name).symlink_to("other")
+        (tmp_path / "other").symlink_to(name)
+        for path in (tmp_path / name, tmp_path / "other" / name):
+            with pytest.raises(FileError, match=r"Too many levels of symbolic links|there is no folder"):
+                disk.write(path, NEW)
+        assert os.readlink(tmp_path / name) == "other"
+        assert sorted(os.listdir(tmp_path)) == sorted([name, "other"])
+
+    def test_hard_link(self, way: str, tmp_path: Path) -> None:
+        """The name gets the new file; another name of the old file still has that."""
+        path, other = tmp_path / "a.mlmodel", tmp_path / "b.mlmodel"
+        path.write_bytes(OLD)
+        os.link(path, other)
+        disk.write(path, NEW)
+        assert (path.read_bytes(), other.read_bytes()) == (NEW, OLD)
+        assert path.stat().st_nlink == other.stat().st_nlink == 1
+
+    @pytest.mark.parametrize("link", [None, os.symlink, os.link])
+    def test_the_input_itself(self, link: Any, way: str, tmp_path: Path) -> None:
+        path = out = tmp_path / "a.mlmodel"
+        model = network(ROWS["innerProduct"]).SerializeToString()
+        path.write_bytes(model)
+        if link:
+            out = tmp_path / "b.mlmodel"
+            link(path, out)
+        assert cli.main(["quantize", str(path), str(out), "--nbits", "8", "--quiet"]) == 1
+        assert path.read_bytes() == model
+        command = ["quantize", str(path), str(out), "--nbits", "8", "--quiet", "--force"]
+        assert cli.main(command) == 0
+        assert out.read_bytes() == refquant.quantize_weights(model, 8)
+        assert path.read_bytes() == (model if link is os.link else out.read_bytes())
+
+    def test_owner(self, way: str, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(OLD)
+        if os.geteuid() != 0:
+            pytest.skip("only the superuser gives files away")
+        os.chown(path, 1234, 5678)
+        disk.write(path, NEW)
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 5678)
+
+    @pytest.mark.parametrize(
+        ("mode", "error"), [(0o555, "Permission denied"), (0o333, None), (0o222, "Permission denied")]
+    )
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_closed_folder(self, name: str, mode: int, error: str | None, way: str, tmp_path: Path) -> None:
+        """A folder in which names cannot be changed; or not listed, which nobody asked for."""
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        text = """
+from refquant.errors import FileError
+from tests.model.ways import without_nameless
+folder, name, mode, way = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+import hashlib, json, shutil, uuid
+if way == "named":
+    without_nameless()
+nobody = os.geteuid() == 0
+if nobody:  # who ignores permissions, and the folders above are not for others
+    os.chown(folder, 65534, 65534)
+    os.chdir(folder)
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+else:
+    os.chdir(folder)
+here = os.open(".", os.O_RDONLY)
+for before in (False, True):
+    if before:
+        disk.write(name, b"old")
+    os.chmod(here, mode)
+    try:
+        disk.write(name, b"new")
+    except FileError as error:
+        print(error)
+    else:
+        print("written")
+    os.chmod(here, 0o700)
+    print(disk.read(Path(name)) if os.path.exists(name) else None, os.listdir("."))
+    if os.path.isdir(name):
+        shutil.rmtree(name)
+    elif os.path.exists(name):
+        os.unlink(name)
+"""
+        # The path is relative to a folder that may be in another's: found by what is above, it would not be.
+        if os.geteuid() == 0:
+            for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+                above.chmod(0o755)
+        lines = script(text, folder, name, mode, way).stdout.splitlines()
+        package = name == "a.mlpackage"
+        for number, before in ((0, None), (2, b"old")):
+            if error and not (package and before and mode == 0o555):
+                assert error in lines[number] or "there is no folder" in lines[number]
+                assert lines[number + 1] == f"{before!r} {[name] if before else []!r}"
+            else:  # in a package that is there, names of its own change
+                assert lines[number] == "written"
+                assert lines[number + 1] == f"{b'new'!r} {[name]!r}"
+
+
+class TestTogether:
+    """Processes that write one target at the same time."""
+
+    def writers(self, text: str, *arguments: object, count: int = 2) -> list[subprocess.Popen[str]]:
+        start = "import os, sys\nfrom pathlib import Path\nfrom refquant.model import disk, whole\n"
+        return [
+            subprocess.Popen(
+                [sys.executable, "-c", start + text, *map(str, arguments), str(number)],
+                cwd=CHECKOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(count)
+        ]
+
+    def go(self, processes: list[subprocess.Popen[str]]) -> None:
+        """Tell all to go on."""
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_many_times(self, name: str, way: str, tmp_path: Path) -> None:
+        """Somebody who reads meanwhile sees the file of one of them, always whole."""
+        text = """
+from tests.model.ways import without_nameless
+path, way, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+if way == "named":
+    without_nameless()
+sys.stdin.readline()
+for _ in range(100):
+    disk.write(path, bytes([number]) * 100_000)
+"""
+        path = tmp_path / name
+        whole_ones = {bytes([number]) * 100_000 for number in range(2)}
+        disk.write(path, bytes(100_000))
+        processes = self.writers(text, path, way)
+        self.go(processes)
+        reads = 0
+        while any(process.poll() is None for process in processes):
+            assert disk.read(path) in whole_ones
+            reads += 1
+        assert [process.wait() for process in processes] == [0, 0]
+        assert reads > 10
+        assert os.listdir(tmp_path) == [name]
+        for process in processes:
+            process.communicate()
+
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_one_wins(self, name: str, way: str, tmp_path: Path) -> None:
+        """Of those that may not overwrite, one writes, and the others are told."""
+        text = """
+import time
+from refquant.errors import FileError
+from tests.model.ways import without_nameless
+folder, name, way, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+if way == "named":
+    without_nameless()
+disk.Path.exists = lambda path: path.name != name and os.path.exists(path)  # nobody sees in time that it does
+for round in range(50):
+    sys.stdin.readline()
+    try:
+        disk.write(folder / str(round) / name, bytes([number]) * 10_000, overwrite=False)
+        print("wrote", flush=True)
+    except FileError as error:
+        print(str(error).partition(name)[2].strip(), flush=True)
+"""
+        processes = self.writers(text, tmp_path, name, way, count=3)
+        for number in range(50):
+            (tmp_path / str(number)).mkdir()
+            self.go(processes)
+            said = [process.stdout.readline().strip() for process in processes if process.stdout]
+            assert sorted(said) == ["exists already", "exists already", "wrote"]
+            assert disk.read(tmp_path / str(number) / name) == bytes([said.index("wrote")]) * 10_000
+            assert os.listdir(tmp_path / str(number)) == [name]
+        for process in processes:
+            process.communicate()
+
+
+class TestWays:
+    """Where there are no files without names, or no links to them, they have names at once."""
+
+    @pytest.fixture(params=["open", "link", "link of PyPy"])
+    def refused(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Each way to be told so. PyPy links to the link in /proc itself, where the name is free."""
+        name = request.param.split()[0]
+        function = getattr(os, name)
+
+        def refuse(path: Any, *arguments: Any, **options: Any) -> Any:
+            if options or (name == "open" and whole.NAMELESS and arguments[0] & whole.NAMELESS):
+                code = {"open": errno.EISDIR, "link": errno.ENOENT}.get(request.param, errno.EXDEV)
+                if code == errno.EXDEV and os.path.exists(arguments[0]):
+                    code = errno.EEXIST
+                raise OSError(code, os.strerror(code))
+            return function(path, *arguments, **options)
+
+        monkeypatch.setattr(os, name, refuse)
+        return str(request.param)
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_unknown_here(self, refused: str, overwrite: bool, tmp_path: Path) -> None:
+        path = tmp_path / "a.mlmodel"
+        disk.write(path, NEW, overwrite=overwrite)
+        assert path.read_bytes() == NEW
+        disk.write(path, OLD)
+        assert path.read_bytes() == OLD
+        with pytest.raises(FileError, match="exists already"):
+            disk.write(path, NEW, overwrite=False)
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_no_links_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on a memory card."""
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refuse)
+        disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
+        disk.write(tmp_path / "a.mlmodel", NEW)
+        with pytest.raises(FileError, match="exists already"):
+            disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
+        assert (tmp_path / "a.mlmodel").read_bytes() == NEW
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
