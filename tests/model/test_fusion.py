@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
@@ -410,6 +411,14 @@ class TestNotFusable:
         b = model.neuralNetwork.layers[1].batchnorm
         b.epsilon = 0
         tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
+        self.stays(model)
+
+    @pytest.mark.parametrize("variance", [-5.0, 1.0])
+    def test_variance_that_is_no_number(self, variance: float) -> None:
+        """It is not above zero, and nothing behind it may be taken for a root."""
+        model = chain(conv(), norm())
+        numbers = array("f", [math.nan, variance, *[1.0] * 4])
+        tensor.store_float32(model.neuralNetwork.layers[1].batchnorm.variance, numbers)
         self.stays(model)
 
     def test_missing_or_short_vectors(self) -> None:
