@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
@@ -173,14 +174,14 @@ class Name(NamedTuple):
 
 def _named_sites(model: Any) -> dict[Name, Site]:
     found: dict[Name, Site] = {}
+    alike: Counter[Name] = Counter()
     for number, (_, network) in enumerate(networks(load(model))):
         for path, layer in _placed_layers(network, (number,)):
             for site in sites(layer):
                 if tensor.located_form(site) != "empty":
                     name = Name(path, layer.name, site.tensor)
-                    while name in found:
-                        name = name._replace(before=name.before + 1)
-                    found[name] = site
+                    found[name._replace(before=alike[name])] = site
+                    alike[name] += 1
     return found
 
 
