@@ -30,6 +30,9 @@ Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes],
 #: and, in old versions, at messages nested too deeply, lets Python's own errors through.
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
+#: Most messages that may lie within each other: protobuf's readers stop at 100, and codes need two of these.
+DEEPEST = 98
+
 
 class MLModel:
     """A Core ML model in memory.
@@ -102,12 +105,17 @@ def serialize(model: Model) -> bytes:
 
     Raises FileError where there are too many.
     """
-    try:
-        data = model.SerializeToString(deterministic=True)
-    except EncodeError as error:
-        raise FileError(f"the model cannot be written as one message: {error}") from error
+    data = _written(model)
     disk.check_size(len(data))
     return data
+
+
+def _written(model: Message) -> bytes:
+    """Write a message into bytes. Raises FileError where it is too large, or nested too deeply."""
+    try:
+        return model.SerializeToString(deterministic=True)
+    except (EncodeError, RecursionError) as error:
+        raise FileError(f"the model cannot be written as one message: {error}") from error
 
 
 def parse(data: bytes, *, lenient: bool = False) -> Model:
@@ -138,8 +146,13 @@ def _parsed(data: bytes) -> Model:
     return model
 
 
-def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, WeightParams]]:
-    """Give every weight tensor in a message, covered by quantization or not, with its path of field names."""
+def weights_within(message: Message, path: str = "", depth: int = 0) -> Iterator[tuple[str, WeightParams]]:
+    """Give every weight tensor in a message, covered by quantization or not, with its path of field names.
+
+    `depth` is that of the message in its model. Raises FileError where it is past DEEPEST.
+    """
+    if depth > DEEPEST:
+        raise FileError(f"the model is nested too deeply: more than {DEEPEST} messages lie within each other")
     if isinstance(message, WeightParams):
         yield path, message
         return
@@ -151,9 +164,9 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
         value = getattr(message, name)
         if not isinstance(value, Message):
             for index, part in enumerate(value):
-                yield from weights_within(part, f"{here}{name}[{index}]")
+                yield from weights_within(part, f"{here}{name}[{index}]", depth + 1)
         elif message.HasField(name):
-            yield from weights_within(value, here + name)
+            yield from weights_within(value, here + name, depth + 1)
 
 
 @cache
@@ -232,7 +245,7 @@ def _read_message(message: Message, lenient: bool) -> Model:
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(message.SerializeToString(), lenient=lenient)
+        return parse(_written(message), lenient=lenient)
     if not lenient:
         _check_runs(message)
     if not _has_unpacked_floats(message):

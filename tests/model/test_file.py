@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
-from refquant.model.file import MLModel, load, save
+from refquant.model.file import MLModel, load, opened, save
 from refquant.schema import coreml
 from refquant.schema.coreml import Model
 from tests.networks import ROWS, network
@@ -46,6 +46,14 @@ def field(number: int, content: bytes) -> bytes:
 
 #: The start of what PyTorch exports: version of the format, producer, graph, operator sets.
 ONNX = b"\x08\x08" + field(2, b"pytorch") + field(7, field(1, b"node")) + field(8, b"\x10\x11")
+
+
+def deepest(model: Any) -> Any:
+    """Give the network in the innermost loop."""
+    network = model.neuralNetwork
+    while network.layers and network.layers[0].HasField("loop"):
+        network = network.layers[0].loop.bodyNetwork
+    return network
 
 
 class Foreign:
@@ -197,6 +205,36 @@ class TestBadFiles:
             data = field(202, field(1, data))
         with pytest.raises(FileError, match="not a Core ML model"):
             load(data)
+
+    @pytest.mark.parametrize("levels", [31, 32, 33, 1000])
+    @pytest.mark.parametrize("lenient", [False, True])
+    def test_nested_as_deeply_as_can_be_read(self, levels: int, lenient: bool, model: Model) -> None:
+        """What is taken can be quantized, and read again: codes lie two messages deeper than floats.
+
+        Each loop is three messages; a network, a layer, its parameters and a tensor are four.
+        """
+        deep = self.nested(Model, levels)
+        deepest(deep).CopyFrom(model.neuralNetwork)
+        if 3 * levels + 4 > 100 - 2:
+            with pytest.raises(FileError, match="nested too deeply"):
+                opened(deep, lenient=lenient)
+        else:
+            made = refquant.quantize_weights(opened(deep, lenient=lenient)[0], 1)
+            layer = deepest(load(made.SerializeToString())).layers[0]
+            assert layer.innerProduct.weights.quantization.linearQuantization.scale
+
+    def test_message_of_another_definition_nested_too_deeply(self) -> None:
+        with pytest.raises(FileError, match=r"not a Core ML model|cannot be written as one message"):
+            load(self.nested(coreml.standard_model(), 1000))
+
+    def nested(self, kind: Any, levels: int) -> Any:
+        """Make a model of loops within loops."""
+        model = kind()
+        network = model.neuralNetwork
+        for _ in range(levels):
+            network = network.layers.add().loop.bodyNetwork
+            network.SetInParent()
+        return model
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="No such file"):
