@@ -74,7 +74,11 @@ def attempt(
     return Tried(len(numbers), unchanged, outcomes, findings)
 
 
-def _work(connection: Connection, progress: Any, settings: Settings) -> None:
+#: What tries the inputs of some numbers, and says each before it does.
+Attempt = Callable[[Settings, range, Callable[[int], object]], Tried]
+
+
+def _work(connection: Connection, progress: Any, settings: Settings, attempt: Attempt) -> None:
     """Try what comes over a connection, until nothing does."""
     limits.confine()
 
@@ -91,26 +95,40 @@ def _work(connection: Connection, progress: Any, settings: Settings) -> None:
 class _Worker:
     """A process that tries inputs, and what it is at."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, attempt: Attempt) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.progress = context.Value("q", -1, lock=False)
-        self.process = context.Process(target=_work, args=(theirs, self.progress, settings), daemon=True)
+        self.process = context.Process(
+            target=_work, args=(theirs, self.progress, settings, attempt), daemon=True
+        )
         self.process.start()
         theirs.close()
         self.numbers = range(0)
-        self.seen, self.since = -1, time.monotonic()
+        self.seen, self.since, self.patience = -1, time.monotonic(), settings.patience
 
     def give(self, numbers: range) -> None:
         self.numbers = numbers
         self.since = time.monotonic()
         self.connection.send(numbers)
 
-    def stuck(self) -> float:
-        """Give the seconds since there was progress."""
+    def told(self) -> Tried | None:
+        """Take what it tells; None: nothing."""
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError):
+            self.process.join(5.0)
+            return None
+
+    def lost(self) -> Finding | None:
+        """Tell how it was lost: it has ended, or makes no progress. None: it works."""
+        if not self.process.is_alive():
+            return Finding("crash", "worker", f"it ended with {self.process.exitcode}")
         if self.progress.value != self.seen:
             self.seen, self.since = self.progress.value, time.monotonic()
-        return time.monotonic() - self.since
+        if time.monotonic() - self.since > self.patience:
+            return Finding("hang", "worker", f"no progress in {self.patience:.0f} s")
+        return None
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -119,63 +137,49 @@ class _Worker:
         self.connection.close()
 
 
-def run(settings: Settings, inputs: int, jobs: int, seconds: float) -> Iterator[Tried]:
-    """Spread inputs over so many processes; give what came of them, a batch or a lost worker at a time."""
+def run(
+    settings: Settings, inputs: int, jobs: int, seconds: float, attempt: Attempt = attempt
+) -> Iterator[Tried]:
+    """Spread inputs over so many processes; give what came of them, a batch or a lost worker at a time.
+
+    None are begun after so many seconds. What a worker had done of its batch when it was lost is done anew.
+    """
     until = time.monotonic() + seconds
-    waiting = iter(range(at, min(at + BATCH, inputs)) for at in range(0, inputs, BATCH))
+    waiting = (range(at, min(at + BATCH, inputs)) for at in range(0, inputs, BATCH))
     again: list[range] = []
     workers: list[_Worker] = []
 
-    def following() -> range | None:
-        if again:
-            return again.pop()
-        return next(waiting, None) if time.monotonic() < until else None
-
-    def start() -> None:
-        numbers = following()
-        if numbers is not None:
-            workers.append(_Worker(settings))
-            workers[-1].give(numbers)
+    def employ(worker: _Worker | None) -> None:
+        """Give a worker, or a new one, something to do, if there is anything."""
+        numbers = again.pop() if again else next(waiting, None) if time.monotonic() < until else None
+        if numbers is not None and worker is None:
+            workers.append(_Worker(settings, attempt))
+            worker = workers[-1]
+        if numbers is not None and worker is not None:
+            worker.give(numbers)
+        elif worker is not None:
+            workers.remove(worker)
+            worker.end()
 
     try:
         for _ in range(jobs):
-            start()
+            employ(None)
         while workers:
             wait([worker.connection for worker in workers], timeout=1.0)
             for worker in list(workers):
-                tried, lost = _heard(worker), None
-                if tried is not None:
+                tried = worker.told()
+                lost = None if tried else worker.lost()
+                if tried:
                     yield tried
-                    numbers = following()
-                    if numbers is not None:
-                        worker.give(numbers)
-                        continue
-                elif not worker.process.is_alive():
-                    lost = Finding("crash", "worker", f"it ended with {worker.process.exitcode}")
-                elif worker.stuck() > settings.patience:
-                    lost = Finding("hang", "worker", f"no progress in {settings.patience:.0f} s")
-                else:
-                    continue
-                workers.remove(worker)
-                worker.end()
-                if lost:
+                    employ(worker)
+                elif lost:
+                    workers.remove(worker)
+                    worker.end()
                     at = max(worker.progress.value, worker.numbers.start)
-                    again += [
-                        part
-                        for part in (range(worker.numbers.start, at), range(at + 1, worker.numbers.stop))
-                        if part
-                    ]
+                    rest = (range(worker.numbers.start, at), range(at + 1, worker.numbers.stop))
+                    again += [numbers for numbers in rest if numbers]
                     yield Tried(1, 0, Counter(), [(at, lost)])
-                    start()
+                    employ(None)
     finally:
         for worker in workers:
             worker.end()
-
-
-def _heard(worker: _Worker) -> Tried | None:
-    """Take what a worker tells; None: nothing, or it is gone."""
-    try:
-        return worker.connection.recv() if worker.connection.poll() else None
-    except (EOFError, OSError):
-        worker.process.join(5.0)
-        return None

@@ -5,29 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-#: Seconds of processor time that an operation may take whatever the size of the model, and for each megabyte.
-SECONDS, SECONDS_A_MEGABYTE = 2.0, 1.0
+#: Seconds of processor time that an operation may take whatever the model is, for each megabyte of it, and
+#: for each of its layers and tensors, since one of 20 bytes takes as long as one of 2,000.
+SECONDS, SECONDS_A_MEGABYTE, SECONDS_A_PART = 2.0, 1.0, 5e-4
 
-#: Bytes of memory that an operation may take whatever the size of the model, and for each byte of it.
-BYTES, BYTES_A_BYTE = 1 << 25, 10
+#: Bytes of memory that an operation may take likewise, for each byte, and for each layer and tensor.
+BYTES, BYTES_A_BYTE, BYTES_A_PART = 1 << 25, 10, 5000
 
 #: Bytes of address space that a worker gets beyond what it has at its start; after that come MemoryErrors.
 ADDRESS_SPACE = 1 << 30
 
 #: Bytes in a unit of `ru_maxrss`.
 UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-def seconds(size: int) -> float:
-    """Give the seconds that an operation on a model of this size may take."""
-    return SECONDS + SECONDS_A_MEGABYTE * size / 1e6
-
-
-def memory(size: int) -> int:
-    """Give the bytes of memory that an operation on a model of this size may take."""
-    return BYTES + BYTES_A_BYTE * size
 
 
 def peak() -> int:
@@ -55,19 +47,20 @@ class Meter:
     """Measures an operation on a model of a size, from where it is made."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.seconds = SECONDS + SECONDS_A_MEGABYTE * size / 1e6
+        self.memory = BYTES + BYTES_A_BYTE * size
         self.started = time.process_time()
         self.before = peak()
 
-    def excess(self) -> tuple[str, str] | None:
+    def excess(self, parts: Callable[[], int]) -> tuple[str, str] | None:
         """Give what it took too much of, and how much that was; None: nothing.
 
-        The peak of a process never falls: an operation that takes less than another did before is not seen.
+        `parts` counts the layers and tensors of the model, and is called where that matters. The peak of a
+        process never falls: an operation that takes less than another did before is not seen.
         """
-        took = time.process_time() - self.started
-        if took > seconds(self.size):
-            return "slow", f"{took:.1f} s for {self.size:,} bytes"
-        more = peak() - self.before
-        if more > memory(self.size):
-            return "memory", f"{more:,} bytes for {self.size:,}"
+        took, more = time.process_time() - self.started, peak() - self.before
+        if took > self.seconds and took > self.seconds + parts() * SECONDS_A_PART:
+            return "slow", f"{took:.1f} s"
+        if more > self.memory and more > self.memory + parts() * BYTES_A_PART:
+            return "memory", f"{more:,} bytes"
         return None

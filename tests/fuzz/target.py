@@ -24,7 +24,7 @@ import refquant
 from refquant import cli
 from refquant.errors import InternalError, RefquantError, WorkerError
 from refquant.model import layer_checks
-from refquant.model.file import MLModel, load
+from refquant.model.file import MLModel, load, weights_within
 from refquant.model.walk import all_layers, networks
 from tests.fuzz.limits import Meter
 
@@ -157,11 +157,20 @@ class Trial:
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             raise FindingError(type(error).__name__, _where(name, error), text) from error
-        excess = meter.excess()
+        excess = meter.excess(self.parts)
         if excess:
-            raise FindingError(excess[0], name, excess[1])
+            raise FindingError(excess[0], name, f"{excess[1]} for {len(self.data):,} bytes")
         self.outcomes[name, outcome, rule] += 1
         return result
+
+    def parts(self) -> int:
+        """Count the layers and tensors of the model."""
+        try:
+            model = load(self.data)
+            layers = sum(1 for owned in networks(model) for _ in all_layers(owned.network))
+        except RefquantError:
+            return 0
+        return layers + sum(1 for _ in weights_within(model))
 
 
 def _has_idle_tensors(data: bytes) -> bool:

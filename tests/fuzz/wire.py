@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Union
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from refquant.schema.coreml import PACKAGE, definition, with_floats_as_bytes
+from refquant.schema.coreml import definition, with_floats_as_bytes
 
 #: Wire types. Source: protobuf's encoding.
 VARINT, DOUBLE_WORD, BYTES, WORD = 0, 1, 2, 5
@@ -71,18 +71,19 @@ class Kind(NamedTuple):
 def definitions() -> dict[str, dict[str, Kind]]:
     """Give the fields of every message type of the format, by name."""
     found: dict[str, dict[str, Kind]] = {}
+    file = with_floats_as_bytes(definition())
 
     def add(message: Any, name: str) -> None:
-        found[name] = {field.name: _kind(field) for field in message.field}
+        found[name] = {field.name: _kind(field, f".{file.package}.") for field in message.field}
         for inner in message.nested_type:
             add(inner, f"{name}.{inner.name}")
 
-    for message in with_floats_as_bytes(definition()).message_type:
+    for message in file.message_type:
         add(message, message.name)
     return found
 
 
-def _kind(field: FieldDescriptorProto) -> Kind:
+def _kind(field: FieldDescriptorProto, package: str) -> Kind:
     element = WIRE_TYPES.get(field.type, BYTES)
     repeated = field.label == FieldDescriptorProto.LABEL_REPEATED
     is_message = field.type == FieldDescriptorProto.TYPE_MESSAGE
@@ -91,7 +92,7 @@ def _kind(field: FieldDescriptorProto) -> Kind:
         number=field.number,
         wire_type=BYTES if repeated else element,
         element=element,
-        message=field.type_name.replace(f".{PACKAGE}.", "", 1) if is_message else "",
+        message=field.type_name.replace(package, "", 1) if is_message else "",
         is_text=field.type == FieldDescriptorProto.TYPE_STRING,
         repeated=repeated,
     )
