@@ -73,6 +73,18 @@ def loops(count: int) -> Model:
     return model
 
 
+def many_inputs(count: int) -> Model:
+    """Products in integers, each of which asks what the inputs are, and inputs that are nothing."""
+    model = described()
+    del model.description.input[:]
+    for _ in range(10 * count):
+        model.description.input.add()
+    for _ in range(count):
+        add_product(model, "product", "input", "output")
+        model.neuralNetwork.layers[-1].innerProduct.int8DynamicQuantize = True
+    return model
+
+
 def pipelines(count: int) -> Model:
     """A pipeline of pipelines of nothing."""
     model = described("pipeline")
@@ -95,7 +107,14 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
     ("make", "count"),
-    [(one_name, 4000), (late_readers, 2500), (chain, 3000), (loops, 100), (pipelines, 5000)],
+    [
+        (one_name, 4000),
+        (late_readers, 2500),
+        (chain, 3000),
+        (loops, 100),
+        (many_inputs, 1500),
+        (pipelines, 5000),
+    ],
 )
 @pytest.mark.filterwarnings("ignore::refquant.RefquantWarning")
 def test_time(make: Callable[[int], Model], count: int, operation: str) -> None:
