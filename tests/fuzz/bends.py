@@ -76,7 +76,11 @@ class Input(NamedTuple):
 
 def drawn(seed: int, number: int) -> Input:
     """Draw an input: the same one for the same seed and number."""
-    chance = random.Random(seed << 64 | number)
+    return draw(random.Random(seed << 64 | number))
+
+
+def draw(chance: random.Random) -> Input:
+    """Draw an input from a source of chance."""
     name = "sample" if chance.random() < SAMPLE_SHARE else chance.choice(small_bases())
     bender = Bender(base(name), chance)
     mutations: list[Mutation] = []

@@ -24,8 +24,9 @@ import refquant
 from refquant import cli
 from refquant.errors import InternalError, RefquantError, WorkerError
 from refquant.model import layer_checks
-from refquant.model.file import MLModel, load, weights_within
+from refquant.model.file import MLModel, load, serialize, weights_within
 from refquant.model.walk import all_layers, networks
+from refquant.schema.coreml import standard_model
 from tests.fuzz.limits import Meter
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ HOME = str(Path(refquant.__file__).parent)
 Outcomes = Counter[tuple[str, str, str]]
 
 
+#: A selector that reads what layers say of themselves.
+SELECTOR = refquant.AdvancedQuantizedLayerSelector(["bias", "depthwiseConv"], 2, 10)
+
+
 def _ends(nbits: int, weights: array[float]) -> tuple[list[float], list[int]]:
     """A custom lookup table: the least weight, the greatest, and zeros."""
     least, greatest = min(weights), max(weights)
@@ -45,6 +50,15 @@ def _ends(nbits: int, weights: array[float]) -> tuple[list[float], list[int]]:
 
 def _quantization(mode: str, nbits: int, **settings: Any) -> Callable[[bytes], bytes]:
     return partial(refquant.quantize_weights, nbits=nbits, quantization_mode=mode, **settings)
+
+
+def _by_message(data: bytes) -> bytes:
+    """Quantize a message in place of bytes; and one of another definition, which comes to the same."""
+    made = serialize(refquant.quantize_weights(load(data), 8))
+    foreign = refquant.quantize_weights(standard_model().FromString(data), 8)
+    if serialize(foreign) != serialize(standard_model().FromString(made)):
+        raise AssertionError("another definition's message gives another model")
+    return made
 
 
 #: Everything that makes a model of another, by name.
@@ -58,6 +72,8 @@ CONVERSIONS: dict[str, Callable[[bytes], bytes]] = {
     "kmeans_lut 2": _quantization("kmeans_lut", 2),
     "kmeans_lut 7": _quantization("kmeans_lut", 7, fuse=False),
     "custom_lut": _quantization("custom_lut", 3, lut_function=_ends),
+    "by message": _by_message,
+    "selected": _quantization("linear", 4, selector=SELECTOR),
     "dequantize": refquant.dequantize_weights,
     "int8": refquant.activate_int8_int8_matrix_multiplications,
 }
@@ -69,6 +85,8 @@ REFUSALS: dict[str, frozenset[str]] = {
     "linear 8": frozenset({"LIN-9"}),
     "linear 1": frozenset({"LIN-9"}),
     "linear_symmetric": frozenset({"LIN-9"}),
+    "by message": frozenset({"LIN-9"}),
+    "selected": frozenset({"LIN-9"}),
     "linear_lut": frozenset({"LUT-1"}),
     "int8": frozenset({"INT8-7"}),
 }

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
 
 import refquant
 from refquant.errors import InternalError
 from tests.fuzz import __main__ as command
 from tests.fuzz import bases, crew, findings, limits, target
-from tests.fuzz.bends import Input, drawn
+from tests.fuzz.bends import Input, draw, drawn
 from tests.fuzz.mutations import Mutation, mutated
 from tests.fuzz.wire import decode, encode, places
 
@@ -44,9 +47,16 @@ class TestHostileModels:
         arguments = ["--inputs", "30000", "--jobs", "2", "--seed", f"{TODAY}", "--folder", str(tmp_path)]
         assert command.main(arguments) == 0
 
-    @pytest.mark.parametrize(("title", "given"), SEEDS, ids=[title for title, _ in SEEDS])
-    def test_what_once_broke_something(self, title: str, given: Input) -> None:
-        assert findings.tried(given) is None
+    @settings(max_examples=100)
+    @given(st.randoms(use_true_random=False), st.sampled_from(list(target.CONVERSIONS)))
+    def test_by_chance_that_shrinks(self, chance: random.Random, conversion: str) -> None:
+        drawn_anew = draw(chance)
+        note(findings.document([(conversion, drawn_anew)]))
+        assert target.explore(crew.data_of(drawn_anew), [conversion], Counter()) is None
+
+    @pytest.mark.parametrize(("title", "seed"), SEEDS, ids=[title for title, _ in SEEDS])
+    def test_what_once_broke_something(self, title: str, seed: Input) -> None:
+        assert findings.tried(seed) is None
 
     @pytest.mark.parametrize("name", bases.names())
     def test_bases(self, name: str) -> None:
@@ -136,7 +146,7 @@ class TestMutations:
         inputs = [drawn(1, number) for number in range(1000)]
         assert inputs[:50] == [drawn(1, number) for number in range(50)]
         assert inputs[:50] != [drawn(2, number) for number in range(50)]
-        assert {mutation[0] for given in inputs for mutation in given.mutations} == {
+        assert {mutation[0] for each in inputs for mutation in each.mutations} == {
             "set", "add", "drop", "repeat", "copy", "swap", "raw", "lie", "nest", "pipe", "flip", "splice"
         }  # fmt: skip
 
@@ -255,7 +265,7 @@ class TestFindings:
 
     def test_made_small(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setitem(target.CONVERSIONS, "faulty", breaks)
-        given = Input(
+        first = Input(
             "bias",
             [
                 ("set", "neuralNetwork.layers.name", "616263"),
@@ -263,10 +273,10 @@ class TestFindings:
                 ("swap", "neuralNetwork.layers", "neuralNetwork.layers.1"),
             ],
         )
-        found = findings.tried(given)
+        found = findings.tried(first)
         assert found is not None
         assert found[:2] == ("IndexError", "faulty")
-        small = findings.minimized(given, found)
+        small = findings.minimized(first, found)
         assert small == Input("bias", [["repeat", "neuralNetwork.layers", 3]])
         path = findings.write(tmp_path, small, found)
         assert path.name == "indexerror-faulty.json"
