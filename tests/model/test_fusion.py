@@ -404,7 +404,7 @@ class TestNotFusable:
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:
-        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is zero or less MUST NOT be fused
+        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is not above zero MUST NOT be fused
         into a convolution.
         """
         model = chain(conv(), norm())
