@@ -84,7 +84,6 @@ def inspect_weights(model: Any) -> list[TensorInfo]:
         for _, network in networks(load(model))
         for layer in all_layers(network)
         for info in _layer_info(layer)
-        if info.form != "empty"
     ]
 
 
@@ -114,14 +113,15 @@ def decibels(signal: float, noise: float) -> float:
 
 
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
+    """Look at the tensors of a layer that have values."""
     layer_type = layer.WhichOneof("layer") or ""
-    covered = list(sites(layer))
-    for site in covered:
-        yield _info(site)
+    found = list(sites(layer))
     if layer_type and not inner_networks(layer):
+        covered = [site.params for site in found]
         for path, params in weights_within(getattr(layer, layer_type)):
-            if not any(params is site.params for site in covered):
-                yield _info(Site(layer, layer_type, path, UNCOVERED, params, None))
+            if not any(params is each for each in covered):
+                found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
+    return (_info(site) for site in found if tensor.located_form(site) != "empty")
 
 
 #: Stands in for the row of a tensor that the table of layers does not have.

@@ -33,6 +33,17 @@ class TestInspect:
             )
             assert [info.tensor for info in found] == ["weights", "bias"]
 
+    def test_no_values_of_any_shape(self) -> None:
+        """A convolution that takes its weights from a second input has none, whatever its kernelSize says."""
+        model = network(ROWS["convolution"])
+        layer = model.neuralNetwork.layers[0]
+        layer.input.append("weights")
+        layer.convolution.hasBias = False
+        for params in (layer.convolution.weights, layer.convolution.bias):
+            params.Clear()
+        layer.convolution.kernelSize.append(3)
+        assert refquant.validate_model(model) == inspect_weights(model) == []
+
     def test_what_quantization_does_not_cover(self) -> None:
         model = network(ROWS["custom"])
         model.neuralNetwork.layers[0].activation.PReLU.alpha.floatBytes.append(bytes(12))
