@@ -86,7 +86,8 @@ REFUSALS: dict[str, frozenset[str]] = {
     "linear 1": frozenset({"LIN-9"}),
     "linear_symmetric": frozenset({"LIN-9"}),
     "by message": frozenset({"LIN-9"}),
-    "selected": frozenset({"LIN-9"}),
+    # Whoever asks for large convolutions asks how large one is, also one without weights of its own.
+    "selected": frozenset({"LIN-9", "LAY-3"}),
     "linear_lut": frozenset({"LUT-1"}),
     "int8": frozenset({"INT8-7"}),
 }
