@@ -115,27 +115,28 @@ def decibels(signal: float, noise: float) -> float:
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
     """Look at the tensors of a layer that have values."""
     layer_type = layer.WhichOneof("layer") or ""
-    found = list(sites(layer))
+    name, found = layer.name, list(sites(layer))
     if layer_type and not inner_networks(layer):
         covered = [site.params for site in found]
         for path, params in weights_within(getattr(layer, layer_type)):
             if not any(params is each for each in covered):
                 found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
-    return (_info(site) for site in found if tensor.located_form(site) != "empty")
+    # The name is read once: it may be long, and a custom layer have any number of tensors.
+    return (_info(site, name) for site in found if tensor.located_form(site) != "empty")
 
 
 #: Stands in for the row of a tensor that the table of layers does not have.
 UNCOVERED = Row("", lambda parameters: Layout(()))
 
 
-def _info(site: Site) -> TensorInfo:
+def _info(site: Site, name: str) -> TensorInfo:
     params, form = site.params, tensor.located_form(site)
     values = sum(map(len, (*params.floatBytes, params.float16Value, params.rawValue, params.int8RawValue)))
     bits = BITS.get(form, params.quantization.numberOfBits)
     shape = site.layout.shape
     scales, biases, table = _entries(params, form)
     return TensorInfo(
-        layer=site.layer.name,
+        layer=name,
         layer_type=site.layer_type,
         tensor=site.tensor,
         shape=shape,
@@ -177,9 +178,10 @@ def _named_sites(model: Any) -> dict[Name, Site]:
     alike: Counter[Name] = Counter()
     for number, (_, network) in enumerate(networks(load(model))):
         for path, layer in _placed_layers(network, (number,)):
+            layer_name = layer.name
             for site in sites(layer):
                 if tensor.located_form(site) != "empty":
-                    name = Name(path, layer.name, site.tensor)
+                    name = Name(path, layer_name, site.tensor)
                     found[name._replace(before=alike[name])] = site
                     alike[name] += 1
     return found

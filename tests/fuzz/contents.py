@@ -36,15 +36,8 @@ NAMES = (
         b"\x1b[2J",
         b"\r\n",
     ),
-    *(
-        b"{}%s%n",
-        b"../../x",
-        "\U0001f600".encode(),
-        "e\u0301\u4e2d".encode(),
-        b"input",
-        b"output",
-        b"a" * 300,
-    ),
+    *(b"{}%s%n", b"../../x", "\U0001f600".encode(), "e\u0301\u4e2d".encode(), b"input", b"output"),
+    *(b"a" * 300, b"ab" * 3000),
 )
 
 #: Bytes that are no field, or one that nobody knows: unknown numbers of each wire type, groups, numbers 0 and

@@ -92,6 +92,9 @@ REFUSALS: dict[str, frozenset[str]] = {
     "int8": frozenset({"INT8-7"}),
 }
 
+#: Most characters of what an error says, of a few names and numbers.
+LONGEST_TEXT = 2000
+
 #: No refusal is right.
 NEVER = frozenset[str]()
 
@@ -170,6 +173,10 @@ class Trial:
             raise FindingError(type(error).__name__, _where(name, error), str(error)) from error
         except RefquantError as error:
             outcome, rule = type(error).__name__, error.rule or ""
+            if len(str(error)) > LONGEST_TEXT:
+                raise FindingError(
+                    "long text", _where(name, error), f"{len(str(error)):,} characters"
+                ) from error
             if refusals is not None and rule not in refusals:
                 kind = f"refused by {rule or outcome}"
                 raise FindingError(kind, _where(name, error), str(error)) from error

@@ -85,6 +85,15 @@ def many_inputs(count: int) -> Model:
     return model
 
 
+def long_name(count: int) -> Model:
+    """A layer of a long name and many tensors, each of which is told of by it."""
+    model = described()
+    layer = add(model, "name" * 10 * count, "input", "output")
+    for number in range(count):
+        layer.custom.weights.add(rawValue=b"x" if number % 2 else b"", float16Value=b"xx")
+    return model
+
+
 def pipelines(count: int) -> Model:
     """A pipeline of pipelines of nothing."""
     model = described("pipeline")
@@ -113,6 +122,7 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
         (chain, 3000),
         (loops, 100),
         (many_inputs, 1500),
+        (long_name, 4000),
         (pipelines, 5000),
     ],
 )
