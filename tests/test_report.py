@@ -94,6 +94,18 @@ class TestInspect:
 
 
 class TestCompare:
+    def test_memory(self) -> None:
+        """Two arrays of float32 and the bytes that they are made from, but no list of all differences."""
+        tracemalloc = pytest.importorskip("tracemalloc")
+        model = inner_product([float(n % 1000) for n in range(100_000)])
+        tracemalloc.start()
+        try:
+            compare_weights(model, model)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 20 * 100_000
+
     def test_by_hand(self) -> None:
         found = compare_weights(inner_product([1.0, 2.0, 2.0]), inner_product([1.0, 1.5, 2.25]))
         (difference,) = found.tensors
