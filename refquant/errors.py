@@ -11,6 +11,10 @@ from typing import TypeVar
 
 E = TypeVar("E", bound="RefquantError")
 
+#: Most characters of a layer's name in a sentence or a table: it may be as long as the file, and there may be
+#: something to say of each of any number of tensors.
+LONGEST_NAME = 300
+
 
 class RefquantError(Exception):
     """Root of every error that refquant raises on purpose.
@@ -55,7 +59,7 @@ def place(layer: str | None, layer_type: str | None, tensor: str | None, index: 
     """Say where, as the start of a sentence: `layer 'fc6' (innerProduct), tensor weights[12]: `."""
     parts = []
     if layer is not None:
-        parts.append(f"layer '{layer}'" + (f" ({layer_type})" if layer_type else ""))
+        parts.append(f"layer '{shorten(layer, LONGEST_NAME)}'" + (f" ({layer_type})" if layer_type else ""))
     position = "" if index is None else f"[{index}]"
     if tensor is not None:
         parts.append(f"tensor {tensor}{position}")
@@ -121,6 +125,14 @@ class WorkerError(RefquantError):
 
 class RefquantWarning(UserWarning):
     """Something was done that the caller may not expect; the result is valid all the same."""
+
+
+def shorten(text: str, width: int) -> str:
+    """Leave out the middle of a text that is longer than this."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def warn(

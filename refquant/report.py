@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple, Union
 
+from refquant.codec.weights import pieces
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
 from refquant.model.layers import Row, Site, inner_networks, sites
@@ -83,7 +87,6 @@ def inspect_weights(model: Any) -> list[TensorInfo]:
         for _, network in networks(load(model))
         for layer in all_layers(network)
         for info in _layer_info(layer)
-        if info.form != "empty"
     ]
 
 
@@ -113,28 +116,30 @@ def decibels(signal: float, noise: float) -> float:
 
 
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
+    """Look at the tensors of a layer that have values."""
     layer_type = layer.WhichOneof("layer") or ""
-    covered = list(sites(layer))
-    for site in covered:
-        yield _info(site)
+    name, found = layer.name, list(sites(layer))
     if layer_type and not inner_networks(layer):
+        covered = [site.params for site in found]
         for path, params in weights_within(getattr(layer, layer_type)):
-            if not any(params is site.params for site in covered):
-                yield _info(Site(layer, layer_type, path, UNCOVERED, params, None))
+            if not any(params is each for each in covered):
+                found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
+    # The name is read once: it may be long, and a custom layer have any number of tensors.
+    return (_info(site, name) for site in found if tensor.located_form(site) != "empty")
 
 
 #: Stands in for the row of a tensor that the table of layers does not have.
 UNCOVERED = Row("", lambda parameters: Layout(()))
 
 
-def _info(site: Site) -> TensorInfo:
+def _info(site: Site, name: str) -> TensorInfo:
     params, form = site.params, tensor.located_form(site)
     values = sum(map(len, (*params.floatBytes, params.float16Value, params.rawValue, params.int8RawValue)))
     bits = BITS.get(form, params.quantization.numberOfBits)
     shape = site.layout.shape
     scales, biases, table = _entries(params, form)
     return TensorInfo(
-        layer=site.layer.name,
+        layer=name,
         layer_type=site.layer_type,
         tensor=site.tensor,
         shape=shape,
@@ -173,14 +178,15 @@ class Name(NamedTuple):
 
 def _named_sites(model: Any) -> dict[Name, Site]:
     found: dict[Name, Site] = {}
+    alike: Counter[Name] = Counter()
     for number, (_, network) in enumerate(networks(load(model))):
         for path, layer in _placed_layers(network, (number,)):
+            layer_name = layer.name
             for site in sites(layer):
                 if tensor.located_form(site) != "empty":
-                    name = Name(path, layer.name, site.tensor)
-                    while name in found:
-                        name = name._replace(before=name.before + 1)
-                    found[name] = site
+                    name = Name(path, layer_name, site.tensor)
+                    found[name._replace(before=alike[name])] = site
+                    alike[name] += 1
     return found
 
 
@@ -195,18 +201,23 @@ def _placed_layers(network: NeuralNetwork, path: Path) -> Iterator[tuple[Path, N
 def _difference(first: Site, second: Site) -> TensorDifference:
     """Measure the difference of two tensors of one size, in binary64."""
     weights, others = tensor.decode(first), tensor.decode(second)
-    errors = [abs(w - other) for w, other in zip(weights, others)]
-    noise = math.fsum(error * error for error in errors)
+    noise = math.fsum(error * error for error in _errors(weights, others))
     signal = math.fsum(w * w for w in weights)
     return TensorDifference(
         layer=first.layer.name,
         layer_type=first.layer_type,
         tensor=first.tensor,
         weights=len(weights),
-        max_error=noise if math.isnan(noise) else max(errors),  # max() may pass over a NaN
-        mean_error=math.fsum(errors) / len(errors),
+        max_error=noise if math.isnan(noise) else max(_errors(weights, others)),  # max() may pass over a NaN
+        mean_error=math.fsum(_errors(weights, others)) / len(weights),
         snr=decibels(signal, noise),
         signal=signal,
         noise=noise,
         fused=list(first.layer.output) != list(second.layer.output),
     )
+
+
+def _errors(weights: array[float], others: array[float]) -> Iterable[float]:
+    """Give |w - w'| for each weight, made in pieces: one by one they would take 32 bytes each."""
+    pairs = zip(pieces(weights), pieces(others))
+    return chain.from_iterable([abs(w - other) for w, other in zip(*pair)] for pair in pairs)

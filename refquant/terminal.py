@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, TextIO
 
-from refquant.errors import RefquantWarning
+from refquant.errors import LONGEST_NAME, RefquantWarning, shorten
 from refquant.steps import Progress, ProgressCallback, logger
 
 #: How a column of a table is set: words to the left, names too but losing their middle where there is no
@@ -90,7 +90,7 @@ def print_table(
 ) -> None:
     """Print a table, on stdout by default; `columns` maps each heading to NAME, WORD or NUMBER.
 
-    On a terminal, names give up their middle until a line fits; anywhere else they are whole.
+    On a terminal, names give up their middle until a line fits; anywhere else, what is past LONGEST_NAME.
     """
     stream = sys.stdout if stream is None else stream
     lines = [list(columns), *([plain(cell) for cell in row] for row in rows)]
@@ -106,6 +106,7 @@ def print_table(
 
 def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int]:
     """Narrow the names, always the widest, until the line fits the screen or none can give more."""
+    widths = [min(width, LONGEST_NAME) if kind == NAME else width for width, kind in zip(widths, kinds)]
     if not stream.isatty():
         return widths
     room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
@@ -116,14 +117,6 @@ def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int
             break
         widths[widest] -= 1
     return widths
-
-
-def shorten(text: str, width: int) -> str:
-    """Leave out the middle of a text that is longer than this."""
-    if len(text) <= width:
-        return text
-    end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, commands, sample, terminal, timing
+from refquant import cli, commands, errors, sample, terminal, timing
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
@@ -824,9 +824,9 @@ class TestTerminal:
             assert none is None
 
     def test_long_names(self) -> None:
-        assert terminal.shorten("x" * 36, 36) == "x" * 36
-        assert terminal.shorten("a" * 30 + "b" * 30, 35) == "a" * 17 + "…" + "b" * 17
-        assert terminal.shorten("abcdef", 4) == "ab…f"
+        assert errors.shorten("x" * 36, 36) == "x" * 36
+        assert errors.shorten("a" * 30 + "b" * 30, 35) == "a" * 17 + "…" + "b" * 17
+        assert errors.shorten("abcdef", 4) == "ab…f"
 
     def test_a_table_fits_the_screen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         columns = {"layer": terminal.NAME, "type": terminal.WORD, "bytes": terminal.NUMBER}
@@ -845,6 +845,8 @@ class TestTerminal:
         ]
         assert max(map(len, table(self.Screen(), 10))) == terminal.LEAST_NAME + 13  # no narrower
         assert max(map(len, table(io.StringIO(), 30))) == 53  # in a file, names are whole
+        rows[0][0] = "x" * 10_000  # unless there is no end to them
+        assert max(map(len, table(io.StringIO(), 30))) == errors.LONGEST_NAME + 13
 
     def test_a_line_beside_a_bar(self, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[str] = []

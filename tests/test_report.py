@@ -33,6 +33,18 @@ class TestInspect:
             )
             assert [info.tensor for info in found] == ["weights", "bias"]
 
+    def test_no_values_of_any_shape(self) -> None:
+        """A convolution that takes its weights from a second input has none, whatever its kernelSize says."""
+        model = network(ROWS["convolution"])
+        layer = model.neuralNetwork.layers[0]
+        layer.input.append("weights")
+        layer.convolution.hasBias = False
+        for params in (layer.convolution.weights, layer.convolution.bias):
+            params.Clear()
+        layer.convolution.kernelSize.append(3)
+        assert refquant.validate_model(model) == []
+        assert inspect_weights(model) == []
+
     def test_what_quantization_does_not_cover(self) -> None:
         model = network(ROWS["custom"])
         model.neuralNetwork.layers[0].activation.PReLU.alpha.floatBytes.append(bytes(12))
@@ -83,6 +95,18 @@ class TestInspect:
 
 
 class TestCompare:
+    def test_memory(self) -> None:
+        """Two arrays of float32 and the bytes that they are made from, but no list of all differences."""
+        tracemalloc = pytest.importorskip("tracemalloc")
+        model = inner_product([float(n % 1000) for n in range(100_000)])
+        tracemalloc.start()
+        try:
+            compare_weights(model, model)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 20 * 100_000
+
     def test_by_hand(self) -> None:
         found = compare_weights(inner_product([1.0, 2.0, 2.0]), inner_product([1.0, 1.5, 2.25]))
         (difference,) = found.tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,10 @@ Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes],
 
 #: What protobuf raises at bytes that are no message: its plain-Python back end, at a name that is no UTF-8
 #: and, in old versions, at messages nested too deeply, lets Python's own errors through.
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (DecodeError, ValueError, RecursionError)
+
+#: Whether names may be read that are no UTF-8, and cannot be written: PyPy's str() lets surrogates in.
+LETS_SURROGATES_IN = sys.implementation.name == "pypy"
 
 
 class MLModel:
@@ -137,6 +141,8 @@ def _parsed(data: bytes) -> Model:
     try:
         model = Model.FromString(data)
         check_nesting(model)
+        if LETS_SURROGATES_IN:
+            model.ByteSize()  # which goes through all names, and raises a UnicodeError there
         if _has_unpacked_floats(model):
             _check_runs(model)
             model = Model.FromString(standard_model().FromString(data).SerializeToString())

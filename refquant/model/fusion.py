@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, Callable, NamedTuple, Optional
 
 from refquant.codec.channels import Channels, join, split
@@ -117,10 +119,24 @@ class _Chain:
     def overtakes(self, position: int, found: int, name: str) -> bool:
         """Whether a layer between the two sees an older value of the blob that the producer will write.
 
-        Only a name with several writers can be seen with an older value, so the scan is rare. Rule: FUS-12.
+        Only a name with several writers can be seen with an older value: few are looked up. Rule: FUS-12.
         """
-        between = self.layers[position + 1 : found] if self.names.writes[name] > 1 else []
-        return any(name in _touched(layer) for layer in between)
+        if self.names.writes[name] < 2:
+            return False
+        return bisect_right(self.touching[name], position) < bisect_left(self.touching[name], found)
+
+    @cached_property
+    def touching(self) -> dict[str, list[int]]:
+        """Positions of the layers that read or write a blob of a name, ascending.
+
+        They stay good when pairs are fused: the producer then writes a name that no layer between it and the
+        consumer touches, and the consumer's position is listed still.
+        """
+        positions: dict[str, list[int]] = {}
+        for position, layer in enumerate(self.layers):
+            for name in _touched(layer):
+                positions.setdefault(name, []).append(position)
+        return positions
 
 
 def _touched(layer: NeuralNetworkLayer) -> set[str]:
@@ -240,7 +256,7 @@ def _batchnorm(bias: array[float] | None, batchnorm: Parameters, count: int) -> 
         _vector(params, (batchnorm.channels,), count)
         for params in (batchnorm.gamma, batchnorm.beta, batchnorm.mean, batchnorm.variance)
     )
-    if min(variance) + batchnorm.epsilon <= 0:
+    if not all(v + batchnorm.epsilon > 0 for v in variance):  # as a NaN is not
         raise Unfusable
     roots = [math.sqrt(v + batchnorm.epsilon) for v in variance]
     old = bias or [0.0] * count

@@ -178,11 +178,10 @@ def _dynamic(tensors: LayerTensors) -> Iterator[RefquantError]:
 
 def hindrances(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> list[str]:
     """List why the format refuses dynamic int8 for an innerProduct or batchedMatmul. Rule: INT8-3, INT8-6."""
-    arrays = any(feature.type.HasField("multiArrayType") for feature in owned.model.description.input)
     reasons = {
         "it has a bias": getattr(layer, layer.WhichOneof("layer") or "").hasBias,
         "it has two inputs": len(layer.input) > 1,
-        "the network's array inputs do not have the exact mapping": arrays
+        "the network's array inputs do not have the exact mapping": owned.takes_arrays
         and owned.network.arrayInputShapeMapping != EXACT_ARRAY_MAPPING,
     }
     return [reason for reason, holds in reasons.items() if holds]

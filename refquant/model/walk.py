@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Protocol
 
@@ -41,11 +42,18 @@ class Selector(Protocol):
         """Tell whether to quantize the layer or, with `weight_param="bias"`, its bias."""
 
 
-class OwnedNetwork(NamedTuple):
-    """A neural network and the model message that it is the content of."""
-
+class _Owned(NamedTuple):
     model: Model
     network: NeuralNetwork
+
+
+class OwnedNetwork(_Owned):
+    """A neural network and the model message that it is the content of: `model` and `network`."""
+
+    @cached_property
+    def takes_arrays(self) -> bool:
+        """Whether the model has an input that is an array; looked up once, however many layers ask."""
+        return any(feature.type.HasField("multiArrayType") for feature in self.model.description.input)
 
 
 def networks(model: Model) -> list[OwnedNetwork]:

@@ -206,10 +206,15 @@ class TestBadFiles:
         data_again = model.SerializeToString()
         assert load(data_again).SerializeToString() == data_again
 
-    def test_name_that_is_no_text(self, model: Model) -> None:
-        name = model.neuralNetwork.layers[0].name.encode()
+    @pytest.mark.parametrize("letter", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
+    @pytest.mark.parametrize("field", ["name", "output"])
+    def test_name_that_is_no_text(self, letter: bytes, field: str, model: Model) -> None:
+        """Neither bytes, nor half a letter, half a pair of surrogates or a letter past the last."""
+        name = b"x" * len(letter)
+        layer = model.neuralNetwork.layers[0]
+        setattr(layer, field, name.decode()) if field == "name" else layer.output.append(name.decode())
         with pytest.raises(FileError, match="not a Core ML model"):
-            load(model.SerializeToString().replace(name, b"\xff" * len(name)))
+            load(model.SerializeToString().replace(name, letter))
 
     @pytest.mark.parametrize("kind", ["branch", "loop", "pipeline", "pipelineClassifier"])
     def test_nested_deeply(self, kind: str) -> None:

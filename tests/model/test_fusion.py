@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
@@ -403,13 +404,21 @@ class TestNotFusable:
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:
-        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is zero or less MUST NOT be fused
+        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is not above zero MUST NOT be fused
         into a convolution.
         """
         model = chain(conv(), norm())
         b = model.neuralNetwork.layers[1].batchnorm
         b.epsilon = 0
         tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
+        self.stays(model)
+
+    @pytest.mark.parametrize("variance", [-5.0, 1.0])
+    def test_variance_that_is_no_number(self, variance: float) -> None:
+        """It is not above zero, and nothing behind it may be taken for a root."""
+        model = chain(conv(), norm())
+        numbers = array("f", [math.nan, variance, *[1.0] * 4])
+        tensor.store_float32(model.neuralNetwork.layers[1].batchnorm.variance, numbers)
         self.stays(model)
 
     def test_missing_or_short_vectors(self) -> None:

@@ -189,6 +189,16 @@ class TestSentences:
         (fault,) = validate_model(EVERY[title].model)
         assert str(fault).endswith(sentence)
 
+    def test_a_name_without_an_end(self) -> None:
+        """A sentence has the ends of a long name, and the data all of it: there may be many sentences."""
+        name = "first" + "x" * 100_000 + "last"
+        model = bent(FLOATS, {"/neuralNetwork.layers.0.name": name, "weights": None})
+        (fault,) = validate_model(model)
+        assert fault.layer == name
+        assert len(str(fault)) < 500
+        assert "first" in str(fault)
+        assert "last" in str(fault)
+
 
 class TestSources:
     """Whatever a model can be read from can be validated, even where its floats are not whole words."""
