@@ -56,7 +56,7 @@ FUNCTIONS = {
 }
 
 #: Functions whose arguments nobody swaps by mistake: the first call would fail.
-ORDERED = ("isinstance", "issubclass", "hasattr", "getattr", "setattr", "cast", "zip", "map", "filter")
+ORDERED = ("isinstance", "issubclass", "hasattr", "getattr", "setattr", "TypeVar", "cast", "zip", "map")
 
 #: Types of conditions that another operator negates.
 NEGATED = (ast.Compare, ast.BoolOp)
