@@ -24,7 +24,7 @@ from tests.mutants.run import Runner
 #: The tests that have to notice: those of the chapters, and none that is about other programs or starts some.
 TESTS = (
     *("tests/codec/test_*.py", "tests/model/test_*.py", "tests/spec/test_layers.py"),
-    *("tests/spec/test_examples.py", "tests/test_quantize.py"),
+    *("tests/spec/test_examples.py", "tests/test_quantize.py", "tests/test_refusals.py"),
 )
 
 #: Seconds of tests that a mutant has to survive, if it is run by so many.
