@@ -6,19 +6,22 @@ import json
 import os
 import shutil
 import signal
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from itertools import count, islice
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional, TypeVar
 
 import pytest
 
 from tests.mutants import suite
 from tests.mutants.ledger import FOLDER, hash_of, hash_of_all
 from tests.mutants.mutants import Mutant
+
+T = TypeVar("T")
 
 #: Exit code of a child -> what came of its mutant. Any other tells of a crash, which is noticed as well.
 OUTCOMES = {suite.SURVIVED: "survived", suite.TIMED_OUT: "timed out"}
@@ -30,8 +33,11 @@ STARTING = 30.0
 Record = Callable[[Mutant, str, "str | None"], None]
 
 
-#: Tries a mutant, in a child that has a folder of its own; gives the child's exit code.
-Task = Callable[[Mutant, Path], int]
+#: What a child does, which has a folder of its own; gives its exit code.
+Task = Callable[[Path], Optional[int]]
+
+#: Tries a mutant in such a child.
+Trial = Callable[[Mutant, Path], Optional[int]]
 
 
 class Measured(NamedTuple):
@@ -51,18 +57,6 @@ class Measured(NamedTuple):
         lines = self.lines[mutant.file]
         wanted = lines.values() if self.at_import(mutant) else (lines.get(str(n), []) for n in mutant.lines)
         return {test for tests in wanted for test in tests if test}
-
-    def of(self, tests: str) -> Measured:
-        """Give what was measured of the tests of one file."""
-        start = f"{tests}::"
-        lines = {
-            file: {
-                line: [test for test in run_by if not test or test.startswith(start)]
-                for line, run_by in of_file.items()
-            }
-            for file, of_file in self.lines.items()
-        }
-        return Measured({test: time for test, time in self.times.items() if test.startswith(start)}, lines)
 
     def add(self, other: Measured) -> None:
         """Add what was measured of other tests."""
@@ -84,6 +78,7 @@ class Runner:
         self.jobs = jobs
         self.budget = budget
         self.record = record
+        self.numbers = count()
         #: Module and function -> tests that have noticed something there, which are tried first.
         self.noticed: defaultdict[object, Counter[str]] = defaultdict(Counter)
 
@@ -96,7 +91,7 @@ class Runner:
             for mutant in mutants:
                 kinds[self.measured.at_import(mutant)].append(mutant)
             if kinds[False]:
-                self._alone(partial(suite.collect, partial(self._swapped, kinds[False]), self.tests))
+                self._collected(kinds[False])
             # One file of tests is collected much sooner than all; what survives it meets the others.
             survivors = self._infected(kinds[True], near=True)
             self._infected(survivors, near=False)
@@ -105,35 +100,39 @@ class Runner:
         """Note that a test has noticed a mutant."""
         self.noticed[mutant.file, mutant.function][test] += 1
 
-    def _alone(self, task: Callable[[], int | None]) -> None:
-        """Do something in a child on which all else depends."""
-        folder = self.folder / f"alone-{len(list(self.folder.iterdir()))}"
-        child = suite.fork(task, folder)
+    def _measured(self) -> Measured:
+        """Run the tests without a fault, those of every file where they or refquant differ from last time."""
+        base = FOLDER / "measured" / hash_of_all("refquant")
+        base.mkdir(parents=True, exist_ok=True)
+        kept = {file: base / f"{file.replace('/', '-')}-{hash_of(file)}.json" for file in self.tests}
+
+        def ended(file: str, code: int, folder: Path) -> None:
+            _raise_broken(folder)
+            shutil.move(folder / "measured.json", kept[file])
+
+        def task(file: str, folder: Path) -> None:
+            suite.measure(file, folder / "measured.json")
+
+        missing = [file for file, path in kept.items() if not path.exists()]
+        self._side_by_side(((file, partial(task, file)) for file in missing), ended)
+        measured = Measured({}, {})
+        for path in kept.values():
+            measured.add(Measured(**json.loads(path.read_text(encoding="utf-8"))))
+        return measured
+
+    def _collected(self, mutants: Sequence[Mutant]) -> None:
+        """Have one child collect the suite and try mutants in children of its own."""
+        folder = self.folder / "collected"
+        child = suite.fork(partial(suite.collect, partial(self._swapped, mutants), self.tests), folder)
         try:
             _, status = os.waitpid(child, 0)
         except BaseException:
             os.kill(child, signal.SIGTERM)
             os.waitpid(child, 0)
             raise
+        _raise_broken(folder)
         if status:
-            broken = folder / "broken"
-            raise RuntimeError(broken.read_text(encoding="utf-8") if broken.exists() else f"status {status}")
-
-    def _measured(self) -> Measured:
-        """Run the tests without a fault, those of every file where they or refquant differ from last time."""
-        base = FOLDER / "measured" / hash_of_all("refquant")
-        kept = {file: base / f"{file.replace('/', '-')}-{hash_of(file)}.json" for file in self.tests}
-        missing = [file for file, path in kept.items() if not path.exists()]
-        if missing:
-            self._alone(partial(suite.measure, missing, self.folder))
-            found = Measured(**json.loads((self.folder / "measured.json").read_text(encoding="utf-8")))
-            base.mkdir(parents=True, exist_ok=True)
-            for file in missing:
-                kept[file].write_text(json.dumps(found.of(file)._asdict()), encoding="utf-8")
-        measured = Measured({}, {})
-        for path in kept.values():
-            measured.add(Measured(**json.loads(path.read_text(encoding="utf-8"))))
-        return measured
+            raise RuntimeError(f"the collected suite ended with status {status}")
 
     def _swapped(self, mutants: Sequence[Mutant], running: suite.Suite, items: list[pytest.Item]) -> None:
         by_id = {item.nodeid: item for item in items}
@@ -144,7 +143,7 @@ class Runner:
             tests = self._promising(mutant)
             suite.trial(running, [by_id[test] for test in tests], self.measured.times, folder)
 
-        self._spread(mutants, task, self.record)
+        self._try(mutants, task, self.record)
 
     def _infected(self, mutants: Sequence[Mutant], near: bool) -> list[Mutant]:
         """Try mutants that matter at import, with the tests near them or with the others; list survivors."""
@@ -176,39 +175,42 @@ class Runner:
             else:
                 self.record(mutant, outcome, test)
 
-        self._spread(mutants, task, record)
+        self._try(mutants, task, record)
         return survivors
 
-    def _spread(self, mutants: Iterable[Mutant], task: Task, record: Record) -> None:
-        """Do a task for each mutant in a child, so many at a time."""
-        waiting = deque(enumerate(mutants))
-        running: dict[int, tuple[Mutant, Path]] = {}
+    def _try(self, mutants: Iterable[Mutant], task: Trial, record: Record) -> None:
+        """Try mutants side by side, and tell what comes of each."""
+
+        def ended(mutant: Mutant, code: int, folder: Path) -> None:
+            last = folder / "test"
+            if not last.exists():
+                _raise_broken(folder)
+            outcome = OUTCOMES.get(code, "killed")
+            test = last.read_text(encoding="utf-8") if last.exists() and outcome != "survived" else None
+            if test:
+                self.noted(mutant, test)
+            record(mutant, outcome, test)
+
+        self._side_by_side(((mutant, partial(task, mutant)) for mutant in mutants), ended)
+
+    def _side_by_side(self, tasks: Iterable[tuple[T, Task]], ended: Callable[[T, int, Path], None]) -> None:
+        """Do each task in a child of its own, so many at a time, and tell the exit code of each."""
+        waiting, running = iter(tasks), dict[int, tuple[T, Path]]()
         try:
-            while waiting or running:
-                while waiting and len(running) < self.jobs:
-                    number, mutant = waiting.popleft()
-                    folder = self.folder / f"{os.getpid()}-{number}"
-                    child = suite.fork(partial(task, mutant, folder), folder)
-                    running[child] = mutant, folder
+            while True:
+                for subject, task in islice(waiting, self.jobs - len(running)):
+                    folder = self.folder / f"{os.getpid()}-{next(self.numbers)}"
+                    running[suite.fork(partial(task, folder), folder)] = subject, folder
+                if not running:
+                    return
                 child, status = os.wait()
-                mutant, folder = running.pop(child)
+                subject, folder = running.pop(child)
                 _end(child)
-                code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1
-                self._tell(mutant, code, folder, record)
+                ended(subject, os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1, folder)
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             for child in running:
                 _end(child)
-
-    def _tell(self, mutant: Mutant, code: int, folder: Path, record: Record) -> None:
-        broken, last = folder / "broken", folder / "test"
-        if broken.exists() and not last.exists():
-            raise RuntimeError(f"{mutant.id}: {broken.read_text(encoding='utf-8')}")
-        outcome = OUTCOMES.get(code, "killed")
-        test = last.read_text(encoding="utf-8") if last.exists() and outcome != "survived" else None
-        if test:
-            self.noted(mutant, test)
-        record(mutant, outcome, test)
-        shutil.rmtree(folder, ignore_errors=True)
 
     def _promising(self, mutant: Mutant) -> list[str]:
         """Order the tests that may notice a mutant, and cut them where the budget is spent."""
@@ -233,6 +235,13 @@ def _distance(file: str, tests: str) -> int:
     if path.stem == f"test_{module.stem}":
         return 0
     return 1 if path.parent.name == (module.parent.name or "tests") else 2
+
+
+def _raise_broken(folder: Path) -> None:
+    """Raise what a child has not come to terms with."""
+    broken = folder / "broken"
+    if broken.exists():
+        raise RuntimeError(broken.read_text(encoding="utf-8"))
 
 
 def _end(child: int) -> None:

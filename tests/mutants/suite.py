@@ -167,11 +167,11 @@ def infect(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment] # nobody calls it for less
 
 
-def measure(tests: Sequence[str], folder: Path) -> None:
-    """Run tests under coverage, before refquant is imported, and leave in a folder what was measured."""
+def measure(tests: str, result: Path) -> None:
+    """Run a file of tests under coverage, before refquant is imported, and write down what was measured."""
     import coverage
 
-    measuring = coverage.Coverage(str(folder / "coverage"), include=[f"{ROOT}/*"], config_file=False)
+    measuring = coverage.Coverage(None, include=[str(ROOT / file) for file in files()], config_file=False)
     times: dict[str, float] = {}
 
     def act(suite: Suite, items: list[pytest.Item]) -> None:
@@ -183,10 +183,10 @@ def measure(tests: Sequence[str], folder: Path) -> None:
             times[item.nodeid] = sum(os.times()[:4]) - before
 
     measuring.start()
-    code = collect(act, tests)
+    code = collect(act, [tests])
     measuring.stop()
     if code:
-        raise RuntimeError(f"pytest exits with {code} without a mutant")
+        raise RuntimeError(f"pytest exits with {code} at {tests}, without a mutant")
     data = measuring.get_data()
     lines = {file: data.contexts_by_lineno(str(ROOT / file)) for file in files()}
-    (folder / "measured.json").write_text(json.dumps({"times": times, "lines": lines}), encoding="utf-8")
+    result.write_text(json.dumps({"times": times, "lines": lines}), encoding="utf-8")
