@@ -25,6 +25,7 @@ from tests.mutants.run import Runner
 TESTS = (
     *("tests/codec/test_*.py", "tests/model/test_*.py", "tests/spec/test_layers.py"),
     *("tests/spec/test_examples.py", "tests/test_quantize.py", "tests/test_refusals.py"),
+    "tests/test_parallel.py::TestArguments",
 )
 
 #: Seconds of tests that a mutant has to survive, if it is run by so many.
@@ -68,8 +69,11 @@ def _try(new: list[Mutant], ledger: Ledger, jobs: int, budget: float) -> None:
         elif number % 100 == 0:
             progress.write(f"{number} done\n")
 
-    top = ROOT.parent
-    tests = sorted(str(path.relative_to(top)) for glob in TESTS for path in top.glob(glob))
+    tests = sorted(
+        f"{path.relative_to(ROOT.parent)}{''.join(within)}"
+        for glob, *within in (entry.partition("::") for entry in TESTS)
+        for path in ROOT.parent.glob(glob)
+    )
     runner = Runner(tests, jobs, budget, record)
     for mutant in new:
         known = ledger.results.get(mutant.id)

@@ -60,14 +60,14 @@ class Ledger:
 
 def key(mutant: Mutant, outcome: str, test: str | None) -> str:
     """Hash what a result rests on: the module and the test that failed or, where none did, all tests."""
-    tests = hash_of(test.split("::")[0]) if test else hash_of_all("tests")
+    tests = hash_of(test) if test else hash_of_all("tests")
     return f"{hash_of(f'refquant/{mutant.file}')} {tests}"
 
 
 @cache
 def hash_of(file: str) -> str:
-    """Hash a file of the project."""
-    return hashlib.sha256((ROOT.parent / file).read_bytes()).hexdigest()[:16]
+    """Hash a file of the project, or the one that a test is in."""
+    return hashlib.sha256((ROOT.parent / file.split("::")[0]).read_bytes()).hexdigest()[:16]
 
 
 @cache
