@@ -29,6 +29,9 @@ OUTCOMES = {suite.SURVIVED: "survived", suite.TIMED_OUT: "timed out"}
 #: Seconds in which modules must be imported and tests collected.
 STARTING = 30.0
 
+#: Tests that are run before and after mutants without one, so that a failure is known to be a mutant's.
+CONTROL = 200
+
 #: Told of every mutant: the mutant, what came of it, the test that was run last.
 Record = Callable[[Mutant, str, "str | None"], None]
 
@@ -136,14 +139,25 @@ class Runner:
 
     def _swapped(self, mutants: Sequence[Mutant], running: suite.Suite, items: list[pytest.Item]) -> None:
         by_id = {item.nodeid: item for item in items}
+        times = self.measured.times
 
-        def task(mutant: Mutant, folder: Path) -> int:
+        def control(folder: Path) -> None:
+            quickest = sorted(times, key=lambda test: times[test])[:CONTROL]
+            suite.trial(running, [by_id[test] for test in quickest], times, folder)
+
+        def controlled(_: None, code: int, folder: Path) -> None:
+            if code != suite.SURVIVED:
+                raise RuntimeError(f"{(folder / 'test').read_text(encoding='utf-8')} fails without a mutant")
+
+        def task(mutant: Mutant, folder: Path) -> None:
             suite.guard(suite.PATIENCE[1])
             suite.swap(mutant)
             tests = self._promising(mutant)
-            suite.trial(running, [by_id[test] for test in tests], self.measured.times, folder)
+            suite.trial(running, [by_id[test] for test in tests], times, folder)
 
+        self._side_by_side([(None, control)], controlled)
         self._try(mutants, task, self.record)
+        self._side_by_side([(None, control)], controlled)
 
     def _infected(self, mutants: Sequence[Mutant], near: bool) -> list[Mutant]:
         """Try mutants that matter at import, with the tests near them or with the others; list survivors."""
