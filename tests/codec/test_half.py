@@ -46,6 +46,10 @@ class TestRounding:
         (found,) = half.decode(half.encode(weights([x])))
         assert abs(found - x) == pytest.approx(half.error_bound(x), rel=1e-3)
 
+    def test_bound_by_hand(self) -> None:
+        assert half.error_bound(1.0) == half.error_bound(-1.0) == 2.0**-11
+        assert half.error_bound(0.0) == half.error_bound(2.0**-14) == 2.0**-25
+
     def test_across_chunks(self) -> None:
         many = weights([i / 64 for i in range(CHUNK + 5)])
         found = half.decode(half.encode(many))

@@ -70,6 +70,10 @@ class TestErrorBound:
         decoded = int8.decode(*int8.encode(weights([127.0, after(2.0, -1)])))
         assert after(2.0, -1) - decoded[1] == pytest.approx(int8.error_bound(127.0), rel=1e-3)
 
+    def test_bound_by_hand(self) -> None:
+        assert int8.error_bound(127.0) == 1 + 254 * 2.0**-24
+        assert int8.error_bound(0.0) == 127 * 2.0**-150
+
 
 class TestDecoding:
     """DEQ-3: A tensor quantized dynamically (int8) MUST be read as signed codes with its one scale."""

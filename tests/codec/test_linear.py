@@ -190,6 +190,18 @@ class TestErrorBound:
         assert symmetric.error_bound(1.2e-4) == pytest.approx(1.2e-4 * 255 / 127, rel=1e-3)
         assert linear.error_bound(0.0, 1e-6, 8) == pytest.approx(1e-6, rel=1e-12)
 
+    def test_bound_by_hand(self) -> None:
+        for least, greatest in ((-1.0, 254.0), (-254.0, 1.0)):
+            assert linear.error_bound(least, greatest, 8) == 0.5 + (2 * 255 + 254) * 2.0**-24
+        assert symmetric.error_bound(127.0) == 0.5 + 3 * 127 * 2.0**-24
+
+    def test_bound_where_codes_collapse(self) -> None:
+        assert linear.error_bound(0.0, linear.SMALLEST_STEP, 1) == 1e-6 + 2.0**-50 * 1e-6
+        peak = 127 * linear.SMALLEST_STEP
+        assert peak / 127 == linear.SMALLEST_STEP
+        assert symmetric.error_bound(peak) == peak + 128e-6 + 2 * peak * 2.0**-24
+        assert symmetric.error_bound(0.0) == 2.0**-150
+
 
 class TestOrder:
     """Codes of one channel are in the order of its weights: a consequence of LIN-2."""

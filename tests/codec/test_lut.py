@@ -57,6 +57,11 @@ class TestLinearTable:
         with pytest.raises(NonFiniteError):
             lut.encode_linear(weights([0.0, NAN]), 4)
 
+    @pytest.mark.parametrize("nbits", range(1, 9))
+    def test_entries_are_finite_however_great_the_weights(self, nbits: int) -> None:
+        table = lut.encode_linear(weights([-GREATEST, GREATEST]), nbits).table
+        assert (table[0], table[-1]) == (-GREATEST, GREATEST)
+
     def test_no_weights(self) -> None:
         """LUT-3, LIN-1: without weights there is no least one."""
         with pytest.raises(ShapeError):

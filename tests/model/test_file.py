@@ -175,7 +175,11 @@ class TestBadFiles:
             (b"\x08" + b"\xff" * 12, "damaged, or in another format"),
             (b"\x08\x01", "a kind of model newer"),  # a version and no model
             (b"\x08\x01" + field(9999, b"abc"), "a kind of model newer"),
-            (b"\x09" + bytes(8) + b"\x0d" + bytes(4), "a kind of model newer"),
+            (b"\x09" + b"\xff" * 8 + b"\x0d" + b"\xff" * 4, "a kind of model newer"),
+            (b"\x08" + b"\xff" * 9 + b"\x01", "a kind of model newer"),  # the longest number, 64 bits
+            (b"\x08\x01" * 100 + b"\xff", "a kind of model newer"),  # nobody looks at more than 100 fields
+            (b"\x08\x01" * 99 + b"\xff", "damaged, or in another format"),
+            (field(9999, b"abc")[:-1], "damaged, in another format, or a kind of model newer"),
         ],
     )
     def test_no_model(self, content: bytes, message: str, tmp_path: Path) -> None:
@@ -188,7 +192,7 @@ class TestBadFiles:
 
     def test_truncated(self, model: Model) -> None:
         data = model.SerializeToString()
-        for size in range(len(data) // 2, len(data), 7):
+        for size in (*range(len(data) // 2, len(data), 7), len(data) - 1):
             with pytest.raises(FileError, match=f"cut short, {len(data) - size} bytes are missing"):
                 load(data[:size])
 

@@ -269,6 +269,12 @@ class TestDefaults:
         assert selector.do_quantize(matmul(kind, 1 << 40, 1 << 20))
         assert not selector.do_quantize(matmul(kind, 0, 1))
         assert not selector.do_quantize(matmul(kind, 1, 0))
+        # Each of the three minima forbids an empty matrix by itself.
+        alone = MatrixMultiplyLayerSelector(minimum_input_channels=0, minimum_output_channels=0)
+        assert not alone.do_quantize(matmul(kind, 0, 1))
+        both = MatrixMultiplyLayerSelector(minimum_weight_count=0)
+        assert not both.do_quantize(matmul(kind, 0, 1))
+        assert not both.do_quantize(matmul(kind, 1, 0))
 
 
 class TestFloats:
