@@ -50,7 +50,7 @@ ARROWS = {
     "parallel": {"crew", "errors"},
     "steps": {"errors", "model", "parallel", "schema", "timing"},
     "quantize": {"errors", "model", "parallel", "schema", "steps", "timing"},
-    "report": {"errors", "model", "schema"},
+    "report": {"codec", "errors", "model", "schema"},
 }
 
 #: `from refquant.codec import half`, `import refquant.codec` or `from refquant import errors, timing`.

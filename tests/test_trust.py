@@ -34,12 +34,13 @@ POWERS: dict[str, dict[str, str]] = {
         "conformance/process.py": "the program under test, as named on the command line",
         "schema/generate.py": "protoc, in a checkout",
     },
+    "ctypes": {"codec/binary64.py": "how the x87 unit rounds, on 32-bit x86 alone"},
 }
 
 #: Others of the kind, for which the package has no use.
 NEVER = {
     "makes objects or code of data": "cloudpickle code copyreg dbm dill imp joblib marshal runpy shelve yaml",
-    "runs machine code": "cffi ctypes distutils mmap",
+    "runs machine code": "cffi distutils mmap",
     "reaches others": "asyncio ftplib http requests smtplib socket ssl urllib webbrowser",
     "starts programs": "pdb pty",
 }

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -354,9 +355,15 @@ class TestNamesAndLinks:
         ("mode", "error"), [(0o555, "Permission denied"), (0o333, None), (0o222, "Permission denied")]
     )
     @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
-    def test_closed_folder(self, name: str, mode: int, error: str | None, way: str, tmp_path: Path) -> None:
+    def test_closed_folder(
+        self, name: str, mode: int, error: str | None, way: str, request: pytest.FixtureRequest
+    ) -> None:
         """A folder in which names cannot be changed; or not listed, which nobody asked for."""
-        folder = tmp_path / "folder"
+        # Not in the folders of pytest, which are for one user alone.
+        base = tempfile.TemporaryDirectory()
+        request.addfinalizer(base.cleanup)
+        Path(base.name).chmod(0o755)
+        folder = Path(base.name) / "folder"
         folder.mkdir()
         text = """
 from refquant.errors import FileError
@@ -366,7 +373,7 @@ import hashlib, json, shutil, uuid
 if way == "named":
     without_nameless()
 nobody = os.geteuid() == 0
-if nobody:  # who ignores permissions, and the folders above are not for others
+if nobody:  # who ignores permissions
     os.chown(folder, 65534, 65534)
     os.chdir(folder)
     os.setgroups([])
@@ -392,10 +399,6 @@ for before in (False, True):
     elif os.path.exists(name):
         os.unlink(name)
 """
-        # The path is relative to a folder that may be in another's: found by what is above, it would not be.
-        if os.geteuid() == 0:
-            for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-                above.chmod(0o755)
         lines = script(text, folder, name, mode, way).stdout.splitlines()
         package = name == "a.mlpackage"
         for number, before in ((0, None), (2, b"old")):
