@@ -125,7 +125,7 @@ class TestCommand:
             "import pathlib, time\n"
             "def function(nbits, weights):\n"
             "    pathlib.Path('begun').touch()\n"
-            "    time.sleep(60)\n"
+            "    time.sleep(600)\n"
         )
         command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--quiet", "--force", *options]
         command += ["--mode", "custom_lut", "--lut-function", "waits:function"]
@@ -152,7 +152,7 @@ class TestCommand:
         (tmp_path / "out.mlmodel").write_bytes(OLD)
         process = self.start(tmp_path, "--jobs", jobs)
         process.send_signal(number)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == code
         assert (tmp_path / "out.mlmodel").read_bytes() == OLD
         names = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
