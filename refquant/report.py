@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, Union
 
-from refquant.codec.weights import pieces
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
 from refquant.model.layers import Row, Site, inner_networks, sites
@@ -22,6 +21,10 @@ BITS = {"float32": 32, "float16": 16, "int8": 8}
 
 #: Bytes of a scale, a bias or an entry of a table: each is stored in float32. Rule: LIN-5, LUT-1.
 ENTRY_BYTES = 4
+
+
+#: Weights whose differences are Python numbers at a time.
+PIECE = 1 << 12
 
 
 class TensorInfo(NamedTuple):
@@ -218,6 +221,8 @@ def _difference(first: Site, second: Site) -> TensorDifference:
 
 
 def _errors(weights: array[float], others: array[float]) -> Iterable[float]:
-    """Give |w - w'| for each weight, made in pieces: one by one they would take 32 bytes each."""
-    pairs = zip(pieces(weights), pieces(others))
-    return chain.from_iterable([abs(w - other) for w, other in zip(*pair)] for pair in pairs)
+    """Give |w - w'| for each weight, made in pieces: a list of them all would take 32 bytes for each."""
+    pieces = (slice(at, at + PIECE) for at in range(0, len(weights), PIECE))
+    return chain.from_iterable(
+        [abs(w - other) for w, other in zip(weights[piece], others[piece])] for piece in pieces
+    )

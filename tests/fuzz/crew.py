@@ -17,8 +17,8 @@ from tests.fuzz.target import CONVERSIONS, Finding, Outcomes, explore
 #: Inputs that a worker tries before it tells what came of them.
 BATCH = 250
 
-#: Seconds without progress after which a worker is taken to hang.
-PATIENCE = 60.0
+#: Seconds without progress after which a worker is taken to hang, and the least that it has to start.
+PATIENCE = STARTING = 60.0
 
 #: One input in so many goes the whole path, and one in so many is shown by the commands too.
 WHOLE, ON_DISK = 4, 64
@@ -126,8 +126,9 @@ class _Worker:
             return Finding("crash", "worker", f"it ended with {self.process.exitcode}")
         if self.progress.value != self.seen:
             self.seen, self.since = self.progress.value, time.monotonic()
-        if time.monotonic() - self.since > self.patience:
-            return Finding("hang", "worker", f"no progress in {self.patience:.0f} s")
+        patience = self.patience if self.seen >= 0 else max(self.patience, STARTING)
+        if time.monotonic() - self.since > patience:
+            return Finding("hang", "worker", f"no progress in {patience:.0f} s")
         return None
 
     def end(self) -> None:
