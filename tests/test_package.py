@@ -50,7 +50,7 @@ ARROWS = {
     "parallel": {"crew", "errors"},
     "steps": {"errors", "model", "parallel", "schema", "timing"},
     "quantize": {"errors", "model", "parallel", "schema", "steps", "timing"},
-    "report": {"codec", "errors", "model", "schema"},
+    "report": {"errors", "model", "schema"},
 }
 
 #: `from refquant.codec import half`, `import refquant.codec` or `from refquant import errors, timing`.
