@@ -17,9 +17,10 @@ import refquant
 from refquant.errors import InternalError
 from tests.fuzz import __main__ as command
 from tests.fuzz import bases, crew, findings, limits, target
-from tests.fuzz.bends import Input, draw, drawn
+from tests.fuzz.bends import Input, base, draw, drawn
 from tests.fuzz.mutations import Mutation, mutated
-from tests.fuzz.wire import decode, encode, places
+from tests.fuzz.wire import VARINT, decode, encode, places
+from tests.networks import LAYERS
 
 SEEDS = findings.read(Path(__file__).with_name("seeds.json"))
 
@@ -50,13 +51,25 @@ class TestHostileModels:
     @settings(max_examples=100)
     @given(st.randoms(use_true_random=False), st.sampled_from(list(target.CONVERSIONS)))
     def test_by_chance_that_shrinks(self, chance: random.Random, conversion: str) -> None:
-        drawn_anew = draw(chance)
-        note(findings.document([(conversion, drawn_anew)]))
-        assert target.explore(crew.data_of(drawn_anew), [conversion], Counter()) is None
+        model = draw(chance)
+        note(findings.document([(conversion, model)]))
+        assert target.explore(crew.data_of(model), [conversion], Counter()) is None
 
     @pytest.mark.parametrize(("title", "seed"), SEEDS, ids=[title for title, _ in SEEDS])
     def test_what_once_broke_something(self, title: str, seed: Input) -> None:
         assert findings.tried(seed) is None
+
+    @pytest.mark.parametrize("number", [10**12, 2**64 - 1])
+    def test_every_number_of_every_layer(self, number: int) -> None:
+        """Sizes, counts, flags and numbers of bits that claim more than any file can hold."""
+        found = {}
+        for name in (*LAYERS, "innerProduct linear", "embedding lut", "gru half"):
+            for place in base(name).loud:
+                if place.kind.element == VARINT and not place.kind.repeated:
+                    given = Input(name, [("set", place.path, number)])
+                    found[name, place.path] = target.explore(crew.data_of(given), ["linear 8"], Counter())
+        assert len(found) > 50
+        assert {key: finding for key, finding in found.items() if finding} == {}
 
     @pytest.mark.parametrize("name", bases.names())
     def test_bases(self, name: str) -> None:
