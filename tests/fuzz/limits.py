@@ -8,6 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from google.protobuf.internal import api_implementation
+
+#: Whether protobuf is the one in plain Python, which takes ten times as long for a model of small tensors.
+PLAIN_PYTHON = api_implementation.Type() == "python"
+
 #: Seconds of processor time that an operation may take whatever the model is, for each megabyte of it, and
 #: for each of its layers and tensors, since one of 20 bytes takes as long as one of 2,000.
 SECONDS, SECONDS_A_MEGABYTE, SECONDS_A_PART = 2.0, 1.0, 5e-4

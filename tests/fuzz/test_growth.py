@@ -113,6 +113,7 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
 }
 
 
+@pytest.mark.skipif(limits.PLAIN_PYTHON, reason="the same squares, and ten times the time for each model")
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
     ("make", "count"),
