@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from google.protobuf.message import DecodeError
+
 import refquant
 from refquant import cli
 from refquant.errors import InternalError, RefquantError, WorkerError
@@ -55,8 +57,11 @@ def _quantization(mode: str, nbits: int, **settings: Any) -> Callable[[bytes], b
 def _by_message(data: bytes) -> bytes:
     """Quantize a message in place of bytes; and one of another definition, which comes to the same."""
     made = serialize(refquant.quantize_weights(load(data), 8))
-    foreign = refquant.quantize_weights(standard_model().FromString(data), 8)
-    if serialize(foreign) != serialize(standard_model().FromString(made)):
+    try:
+        foreign = standard_model().FromString(data)
+    except DecodeError:  # odd floats of a layer that another has taken the place of
+        return made
+    if serialize(refquant.quantize_weights(foreign, 8)) != serialize(standard_model().FromString(made)):
         raise AssertionError("another definition's message gives another model")
     return made
 
