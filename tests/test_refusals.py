@@ -90,6 +90,9 @@ REFUSALS: list[tuple[str, type[RefquantError], Callable[[], object]]] = [
     ("TEN-7", NonFiniteError, lambda: half.encode(weights([NAN]))),
     ("TEN-6", ShapeError, lambda: list(split(W, Channels(1, 2, 1)))),
     ("PACK-4", ArgumentError, lambda: packing.pack(b"", 9)),
+    ("PACK-4", ArgumentError, lambda: packing.unpack(b"", 9, 0)),
+    ("PACK-4", ArgumentError, lambda: linear.encode(W, 9, ONE)),
+    ("PACK-4", ArgumentError, lambda: lut.encode_linear(W, 0)),
     ("PACK-4", CodeError, lambda: packing.pack(b"\2", 1)),
     ("PACK-5", TensorError, lambda: packing.unpack(b"", 8, 1)),
     ("HALF-2", HalfRangeError, lambda: half.encode(weights([65504.0]))),
@@ -159,3 +162,25 @@ def test_names_its_rule(rule: str, error: type[RefquantError], refused: Callable
         refused()
     assert type(caught.value) is error
     assert caught.value.rule == rule
+
+
+#: What is not finite, and a place that refuses it: a name that tells a reader where to look.
+NOT_FINITE: list[tuple[str, Callable[[], object]]] = [
+    ("weight is nan", lambda: linear.encode(weights([NAN]), 8, ONE)),
+    ("scale is inf", lambda: linear.encode(weights([GREATEST, -GREATEST]), 1, Channels(1, 1, 2))),
+    ("bias is -inf", lambda: symmetric.encode(weights([GREATEST]), ONE)),
+    ("scale is nan", lambda: linear.decode(b"\0", weights([NAN]), NONE, ONE)),
+    ("bias is nan", lambda: linear.decode(b"\0", W, weights([NAN]), ONE)),
+    ("decoded weight is inf", lambda: linear.decode(b"\2", weights([GREATEST]), NONE, ONE)),
+    ("scale is nan", lambda: int8.decode(b"\1", NAN)),
+    ("decoded weight is inf", lambda: int8.decode(b"\2", GREATEST)),
+    ("table entry is nan", lambda: lut.decode(b"\0", weights([NAN]))),
+]
+
+
+@pytest.mark.parametrize(("what", "refused"), NOT_FINITE)
+def test_names_what_is_not_finite(what: str, refused: Callable[[], object]) -> None:
+    with pytest.raises(NonFiniteError) as caught:
+        refused()
+    assert caught.value.reason == f"{what}, not a finite number"
+    assert caught.value.index == 0

@@ -107,7 +107,7 @@ def _bound(values: array[float], grid: Grid, size: int, price: int) -> float:
         if bought.clusters == size:
             break
         price = price * bought.clusters**3 // size**3
-    return max(0.0, math.nextafter(bound / int(UNITS) ** 2, 0.0))
+    return math.nextafter(bound / int(UNITS) ** 2, 0.0)
 
 
 def inertia(weights: array[float], codes: bytes, table: array[float]) -> float:

@@ -36,6 +36,18 @@ class TestEdges:
         assert len(edges) - 1 == min(count, len(set(stored)))
         assert all(stored[edge - 1] < stored[edge] for edge in edges[1:-1])
 
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ([0.0, 0.25, 0.5, 0.75, 1.0, 9.0, 12.0], [0, 5, 6, 7]),  # 5 * 1^2 < 2 * 3^2
+            ([0.0, 0.6, 0.9, 3.0, 9.0, 11.5], [0, 3, 4, 6]),  # 4 * 3^2 > 2 * 2.5^2
+        ],
+    )
+    def test_the_cell_of_the_greatest_count_times_width_squared_is_cut(
+        self, values: list[float], expected: list[int]
+    ) -> None:
+        assert clusters.cells(ascending(values), 3) == expected
+
     @given(some)
     def test_distinct_weights_are_cells_enough(self, values: list[float]) -> None:
         stored = ascending(values)
@@ -78,6 +90,14 @@ class TestBuying:
         grid = every([1.0, 2.0, 4.0])
         assert clusters.buy(grid, int(clusters.UNITS**2) * 100).path == [0, 3]
         assert clusters.buy(grid, 0).path == [0, 1, 2, 3]
+
+    def test_worth_and_profit_by_hand(self) -> None:
+        unit = int(clusters.UNITS) ** 2
+        for price in (0, 1):
+            found = clusters.buy(every([1.0, 2.0, 2.0]), price)
+            assert (found.path, found.worth, found.clusters) == ([0, 1, 2], 9 * unit, 2)
+            assert found.profit(price) == 9 * unit - 2 * price
+            assert found == clusters._clustering(every([1.0, 2.0, 2.0]), found.path)
 
     def test_how_much_work_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # An end is compared with a few starts, however many there are.

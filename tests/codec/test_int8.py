@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 
 from refquant.codec import int8
+from refquant.codec.weights import CHUNK
 from refquant.errors import NonFiniteError
 from tests.hard import GREATEST, TINY, after, tensors, weights
 from tests.oracle import codec as oracle
@@ -29,6 +30,14 @@ class TestCodes:
     def test_truncated_toward_zero(self) -> None:
         codes, scale = int8.encode(weights([127.0, 1.75, -1.75, -127.0]))
         assert (array("b", codes).tolist(), scale) == ([127, 1, -1, -127], 1.0)
+
+    @pytest.mark.parametrize("peak", [127.0, -127.0])
+    @pytest.mark.parametrize("at", [0, CHUNK - 1, CHUNK, CHUNK + 1])
+    def test_the_greatest_magnitude_may_be_anywhere(self, peak: float, at: int) -> None:
+        values = weights([float(i % 3) for i in range(CHUNK + 2)])
+        values[at] = peak
+        codes, scale = int8.encode(values)
+        assert (array("b", codes).tolist(), scale) == ([int(w) for w in values], 1.0)
 
     def test_zeros_and_nothing(self) -> None:
         assert int8.encode(weights([0.0, -0.0])) == (b"\0\0", 0.0)

@@ -93,7 +93,7 @@ class TestNearestEntry:
 
     def test_halfway_between_entries_of_very_different_size(self) -> None:
         # Exactly, half of 1 - 2^-149 lies below 0.5, which binary64 cannot tell: 0.5 is nearer to 1.
-        assert kmeans.assign(weights([0.5]), weights([-TINY, 1.0])) == b"\1"
+        assert kmeans.assign(weights([0.25, 0.5]), weights([-TINY, 1.0])) == b"\0\1"
         assert kmeans.assign(weights([0.5]), weights([TINY, 1.0])) == b"\0"
         assert kmeans.assign(weights([0.5]), weights([0.0, 1.0])) == b"\0"
 

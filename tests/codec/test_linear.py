@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from refquant.codec import linear, symmetric
 from refquant.codec.channels import Channels, split
 from refquant.codec.linear import LinearCodes
+from refquant.codec.weights import CHUNK
 from refquant.errors import ArgumentError, NonFiniteError, ShapeError, TensorError
 from tests.hard import GREATEST, TENSORS, after, bits, f32, near_threshold, numbers, tensors, weights
 from tests.oracle import codec as oracle
@@ -24,6 +26,15 @@ def shaped(draw: st.DrawFn) -> tuple[array[float], Channels]:
     channels = Channels(draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 6)))
     size = channels.outer * channels.count * channels.inner
     return weights(draw(st.lists(numbers, min_size=size, max_size=size))), channels
+
+
+def around_pieces() -> Iterator[array[float]]:
+    """More weights than are looked at in one piece, with 127 or -127 in one piece or the other."""
+    for peak in (127.0, -127.0):
+        for at in (0, CHUNK - 1, CHUNK, CHUNK + 1):
+            values = weights([float(i % 3) for i in range(CHUNK + 2)])
+            values[at] = peak
+            yield values
 
 
 def same(found: LinearCodes, expected: oracle.Linear) -> bool:
@@ -58,6 +69,16 @@ class TestCodes:
         values = [f32(((i * 29) % 17 - 8) / 3) for i in range(count)]
         found = linear.encode(weights(values), nbits, Channels(1, 1, count))
         assert same(found, oracle.linear(values, nbits, 1, 1, count))
+
+    def test_the_extremes_may_be_anywhere(self) -> None:
+        for values in around_pieces():
+            for channels in (Channels(1, 1, len(values)), Channels(1, 2, len(values) // 2)):
+                found = linear.encode(values, 7, channels)
+                for part, scale, bias in zip(split(values, channels), found.scales, found.biases):
+                    assert bias == min(part)
+                    assert scale == f32((max(part) - min(part)) / 127)
+                back = linear.decode(found.codes, found.scales, found.biases, channels)
+                assert all(abs(w - b) <= 0.51 for w, b in zip(values, back))
 
     def test_reciprocal_and_division_differ(self) -> None:
         # 3 / 0.6 and 3 * (1 / 0.6) round differently, and the tie between 4 and 5 shows it.
@@ -104,6 +125,12 @@ class TestThreshold:
         assert same(found, oracle.linear(values, nbits, 1, 1, 2))
         assert found.collapsed == ((0,) if scale <= 1e-6 else ())
         assert (found.codes == b"\0\0") == (scale <= 1e-6)
+
+    def test_exactly_at_it(self) -> None:
+        # Two of the few pairs of binary32 numbers whose difference in binary64 is the threshold.
+        edge = [float.fromhex("0x1.0c6f7ap-20"), float.fromhex("-0x1.6bdb1ap-49")]
+        assert edge[0] - edge[1] == linear.SMALLEST_STEP
+        assert linear.encode(weights(edge), 1, Channels(1, 1, 2)).collapsed == (0,)
 
     def test_constant_is_exact_and_no_collapse(self) -> None:
         found = linear.encode(weights([0.1] * 3), 4, Channels(1, 1, 3))
@@ -240,6 +267,12 @@ class TestSymmetric:
     def test_hard_tensors(self, values: list[float]) -> None:
         found = symmetric.encode(weights(values), Channels(1, 1, len(values)))
         assert same(found, oracle.symmetric(values, 1, 1, len(values)))
+
+    def test_the_greatest_magnitude_may_be_anywhere(self) -> None:
+        for values in around_pieces():
+            found = symmetric.encode(values, Channels(1, 1, len(values)))
+            assert (found.scales.tolist(), found.biases.tolist()) == ([1.0], [-128.0])
+            assert found.codes == bytes(128 + int(w) for w in values)
 
     @pytest.mark.parametrize("steps", range(-2, 3))
     def test_threshold(self, steps: int) -> None:

@@ -256,7 +256,7 @@ class TestBadFiles:
         assert 1 + 3 * DEEPEST + max(network, depth(Model.DESCRIPTOR) - 1) <= 100
 
     def test_missing_and_directory(self, tmp_path: Path) -> None:
-        with pytest.raises(FileError, match="No such file"):
+        with pytest.raises(FileError, match=r"cannot read .*nothing\.mlmodel: No such file or directory$"):
             load(tmp_path / "nothing.mlmodel")
         with pytest.raises(FileError, match=r"a folder without Manifest\.json"):
             load(tmp_path)
@@ -494,6 +494,13 @@ class TestPackages:
             assert load(path) == each
         manifest = json.loads((path / "Manifest.json").read_text())
         entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
+        assert entry == {
+            "author": "com.apple.CoreML",
+            "description": "CoreML Model Specification",
+            "name": "model.mlmodel",
+            "path": "com.apple.CoreML/model.mlmodel",
+        }
+        assert manifest["fileFormatVersion"] == "1.0.0"
         assert (path / "Data" / entry["path"]).read_bytes() == network(ROWS["gru"]).SerializeToString()
         assert os.listdir(tmp_path) == ["a.mlpackage"]
         with pytest.raises(FileError, match="exists already"):

@@ -133,6 +133,8 @@ def _passed_over(node: ast.AST, field: str, child: ast.AST) -> bool:
     if isinstance(node, ast.Call) and field == "args":
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         return name in PROSE or name.endswith("Error")
+    if isinstance(node, ast.Assign) and isinstance(child, ast.Constant):
+        return getattr(node.targets[0], "id", "") == "reason"
     return field in TYPES or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
 
 

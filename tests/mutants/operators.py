@@ -55,8 +55,20 @@ FUNCTIONS = {
     "bisect_right": "bisect_left",
 }
 
-#: Functions whose arguments nobody swaps by mistake: the first call would fail.
-ORDERED = ("isinstance", "issubclass", "hasattr", "getattr", "setattr", "TypeVar", "cast", "zip", "map")
+#: Functions whose arguments are not swapped: the first call would fail, or would give the same.
+ORDERED = (
+    "isinstance",
+    "issubclass",
+    "hasattr",
+    "getattr",
+    "setattr",
+    "TypeVar",
+    "cast",
+    "zip",
+    "map",
+    "min",
+    "max",
+)
 
 #: Types of conditions that another operator negates.
 NEGATED = (ast.Compare, ast.BoolOp)
