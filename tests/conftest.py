@@ -1,6 +1,7 @@
 """Settings of the whole suite, and the tally of what was compared with other programs."""
 
 import os
+import signal
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,11 @@ from hypothesis import settings
 # in every run, so that a failure is about the change at hand.
 settings.register_profile("refquant", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("refquant")
+
+# Shells start what runs in the background with interrupts ignored, and so would the programs be that tests
+# start, some of them to be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What was compared: outcome -> how many times. Processes that test side by side add theirs up at the end.
 TALLY: Counter[str] = Counter()

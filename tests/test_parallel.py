@@ -405,9 +405,8 @@ class TestArguments:
 
 
 PROGRAM = """
-import multiprocessing, signal, sys
+import multiprocessing, sys
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # not so in the background
     multiprocessing.set_start_method(sys.argv[1])
     from refquant.cli import main
     sys.exit(main(sys.argv[2:]))
