@@ -131,7 +131,9 @@ class TestInstalled:
             assert "15 of 15 operations answer well" in smoke
             files[product] = _package(programs, empty)
         assert files[products.wheel] == files[products.sdist]
-        assert len(files[products.wheel]) > 100
+        with zipfile.ZipFile(products.wheel) as archive:
+            listed = {name for name in archive.namelist() if name.startswith("refquant/")}
+        assert {f"refquant/{name}" for name in files[products.wheel]} == listed
 
 
 def _package(programs: Path, empty: Path) -> dict[str, bytes]:
@@ -139,7 +141,7 @@ def _package(programs: Path, empty: Path) -> dict[str, bytes]:
     where = "import pathlib, refquant; print(pathlib.Path(refquant.__file__).parent)"
     root = Path(output_of(programs / "python", "-c", where, cwd=empty).strip())
     return {
-        str(path.relative_to(root)): path.read_bytes()
+        path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
