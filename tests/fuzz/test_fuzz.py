@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -272,6 +273,7 @@ class TestFindings:
         assert self.found(monkeypatch, slow) == ("slow", "faulty")
 
     @pytest.mark.skipif(limits.peak() == 0, reason="nobody counts memory")
+    @pytest.mark.skipif(sys.implementation.name == "pypy", reason="takes what other tests have left it first")
     def test_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def large(data: bytes) -> bytes:
             return data[:0].join([data, b"x" * (limits.peak() + 2 * limits.BYTES)])[: len(data)]
