@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 #: cluster may be busy, 64 MiB. The rest of a large model waits, without a copy.
 AHEAD_EACH, AHEAD = 2, 1 << 26
 
-#: Seconds after which a wait for an executor looks around: on Windows, no interrupt is noticed before.
+#: Seconds after which a wait looks around: an interrupt that arrives in the moment before it begins is not
+#: noticed sooner, and on Windows none is.
 PATIENCE = 1.0
 
 
@@ -98,10 +99,10 @@ class Processes:
             raise self._lost(worker) from None
 
     def receive(self) -> Iterator[tuple[Batch, Any]]:
-        """Wait, and give batches that are done with what the function returned. Raises Lost."""
+        """Wait a while, and give batches that are done with what the function returned. Raises Lost."""
         from multiprocessing.connection import wait
 
-        ready = wait([worker.pipe for worker in self.busy])
+        ready = wait([worker.pipe for worker in self.busy], PATIENCE)
         for worker in [worker for worker in self.busy if worker.pipe in ready]:
             try:
                 answer = worker.pipe.recv()
@@ -208,7 +209,7 @@ class Hired:
             raise self._lost(error, batch) from error
 
     def receive(self) -> Iterator[tuple[Batch, Any]]:
-        """Wait, and give batches that are done with what the function returned. Raises Lost."""
+        """Wait a while, and give batches that are done with what the function returned. Raises Lost."""
         from concurrent.futures import FIRST_COMPLETED, wait
 
         for future in wait(self.futures, PATIENCE, FIRST_COMPLETED).done:

@@ -118,14 +118,19 @@ class TestCommand:
     """The command, ended from outside at its work."""
 
     def start(self, folder: Path, *options: str) -> subprocess.Popen[str]:
-        """Start a command that waits in its second tensor, and says so."""
+        """Start a command that waits in its first tensors, which are worth a process each, and says so.
+
+        It waits in short steps: Python calls no handler for a signal that comes just before a long one.
+        """
         folder.mkdir(exist_ok=True)
-        refquant.MLModel(network(ROWS["gru"])).save(folder / "in.mlmodel")
+        large = network(lambda net: [net.inner_product(150, 150) for _ in range(2)].clear())
+        refquant.MLModel(large).save(folder / "in.mlmodel")
         (folder / "waits.py").write_text(
             "import pathlib, time\n"
             "def function(nbits, weights):\n"
             "    pathlib.Path('begun').touch()\n"
-            "    time.sleep(600)\n"
+            "    while True:\n"
+            "        time.sleep(0.01)\n"
         )
         command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--quiet", "--force", *options]
         command += ["--mode", "custom_lut", "--lut-function", "waits:function"]
