@@ -93,6 +93,7 @@ def fork(task: Callable[[], int | None], folder: Path) -> int:
     status = 70
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
@@ -173,20 +174,22 @@ def measure(tests: str, result: Path) -> None:
 
     measuring = coverage.Coverage(None, include=[str(ROOT / file) for file in files()], config_file=False)
     times: dict[str, float] = {}
+    failed: list[str] = []
 
     def act(suite: Suite, items: list[pytest.Item]) -> None:
         for item, following in zip(items, [*items[1:], None]):
             measuring.switch_context(item.nodeid)
             before = sum(os.times()[:4])
             if not suite.run(item, following):
-                raise RuntimeError(f"{item.nodeid} fails without a mutant")
+                failed.append(item.nodeid)
             times[item.nodeid] = sum(os.times()[:4]) - before
 
     measuring.start()
     code = collect(act, [tests])
     measuring.stop()
-    if code:
-        raise RuntimeError(f"pytest exits with {code} at {tests}, without a mutant")
+    if code or failed:
+        named = ", ".join(failed) or f"pytest exits with {code} at {tests}"
+        raise RuntimeError(f"fails without a mutant: {named}")
     data = measuring.get_data()
     lines = {file: data.contexts_by_lineno(str(ROOT / file)) for file in files()}
     result.write_text(json.dumps({"times": times, "lines": lines}), encoding="utf-8")
