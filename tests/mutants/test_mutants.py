@@ -12,6 +12,7 @@ from tests.mutants import mutants as listing
 from tests.mutants import suite
 from tests.mutants.ledger import Ledger, accepted
 from tests.mutants.mutants import Mutant, compiled, files, mutants
+from tests.mutants.run import Measured
 
 #: Source of a function's body -> what can be wrong with it.
 FAULTS = {
@@ -149,6 +150,18 @@ class TestProcesses:
 
         assert ended(suite.fork(task, tmp_path / "child")) not in (suite.SURVIVED, suite.TIMED_OUT)
         assert "MemoryError" in (tmp_path / "child" / "broken").read_text(encoding="utf-8")
+
+
+class TestMeasured:
+    @pytest.mark.parametrize(("at_import", "expected"), [([1, 2, 4], True), ([1], False)])
+    def test_a_function_that_another_makes_at_import(
+        self, scratch: Scratch, at_import: list[int], expected: bool
+    ) -> None:
+        """To give the outer one other code is too late: the inner one is there already."""
+        found = scratch.mutants("def outer():\n    def inner():\n        return 1\n    return inner\n")
+        inner = [mutant for mutant in found if "outer.inner" in mutant.id]
+        measured = Measured({}, {"some.py": {str(line): [""] for line in at_import}})
+        assert {measured.at_import(mutant) for mutant in inner} == {expected}
 
 
 class TestLedger:
