@@ -136,8 +136,10 @@ class TestAdvanced:
     """
 
     def test_unknown_type(self) -> None:
-        with pytest.raises(refquant.ArgumentError, match=r"'dense'.*innerProduct"):
-            AdvancedQuantizedLayerSelector(["bias", "dense"])
+        with pytest.raises(refquant.ArgumentError) as caught:
+            AdvancedQuantizedLayerSelector(["bias", "dense", "lstm"])
+        known = ", ".join(sorted(QUANTIZABLE))
+        assert str(caught.value) == f"cannot skip 'dense', 'lstm': the types are {known}"
         with pytest.raises(refquant.ArgumentError, match="not one string"):
             AdvancedQuantizedLayerSelector("bias")
 
@@ -148,10 +150,9 @@ class TestAdvanced:
 
     def test_types(self) -> None:
         selector = AdvancedQuantizedLayerSelector(["gru", "convolution"])
-        assert not selector.do_quantize(network(ROWS["gru"]).neuralNetwork.layers[0])
-        assert not selector.do_quantize(convolution(64, 64))
-        assert selector.do_quantize(network(ROWS["bias"]).neuralNetwork.layers[0])
-        assert not selector.do_quantize(network(ROWS["custom"]).neuralNetwork.layers[0])
+        for name, expected in (("gru", False), ("bias", True), ("custom", False)):
+            assert selector.do_quantize(network(ROWS[name]).neuralNetwork.layers[0]) is expected
+        assert selector.do_quantize(convolution(64, 64)) is False
 
     @pytest.mark.parametrize(
         ("layer", "expected"),
@@ -177,7 +178,8 @@ class TestAdvanced:
         depthwise = convolution(8, 1, groups=8)
         assert AdvancedQuantizedLayerSelector([], 0, 0).do_quantize(depthwise)
         selector = AdvancedQuantizedLayerSelector(["depthwiseConv"], 0, 0)
-        assert not selector.do_quantize(depthwise)
+        assert selector.do_quantize(depthwise) is False
+        assert selector.do_quantize(convolution(8, 1, groups=2)) is False
         assert selector.do_quantize(convolution(8, 1, groups=1))
         assert selector.do_quantize(convolution(8, 2, groups=4))
 
@@ -191,7 +193,7 @@ class TestAdvanced:
                 assert selector.do_quantize(layer, weight_param="bias") is expected
 
     def test_kernel_size(self) -> None:
-        with pytest.raises(refquant.ShapeError, match=r"layer 'conv'.*kernelSize"):
+        with pytest.raises(refquant.ShapeError, match=r"^layer 'conv' \(convolution\): kernelSize"):
             AdvancedQuantizedLayerSelector().do_quantize(convolution(size=(3,)))
         # One that is not set is 3 x 3: 8 * 4 * 9 = 288 weights.
         for least, expected in ((288, True), (289, False)):

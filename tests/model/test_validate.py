@@ -21,15 +21,33 @@ from refquant.codec import packing
 from refquant.model import tensor
 from refquant.model.file import save, weights_within
 from refquant.model.validate import examine, validation
-from refquant.schema.coreml import Model
+from refquant.schema.coreml import Model, QuantizationParams, WeightParams
 from refquant.spec import trace
 from tests import bending, broken
-from tests.bending import CONVOLUTION_3D, FLOATS, HALVES, LINEAR, SIGNED, TABLE, bent, linear, of, parameters
+from tests.bending import (
+    CONVOLUTION_3D,
+    FLOATS,
+    HALVES,
+    LINEAR,
+    PRELU,
+    SIGNED,
+    SOFTPLUS,
+    TABLE,
+    Bends,
+    bent,
+    linear,
+    of,
+    parameters,
+)
 from tests.broken import BITS, SCALE, Case
 from tests.networks import Net, all_networks, described, pipeline
 from tests.test_quantize import quiet
 
 EVERY = {case.title: case for case in broken.CASES}
+
+#: Codes of 8 bits that nothing says how to read, and a tensor with two fields of values.
+CODES_ALONE = WeightParams(rawValue=bytes(3), quantization=QuantizationParams(numberOfBits=8))
+TWO_FIELDS = WeightParams(floatBytes=[bytes(12)], float16Value=bytes(6))
 
 
 def found(model: Model) -> list[tuple[Any, ...]]:
@@ -68,6 +86,21 @@ class TestLayers:
     def test_fault(self, case: Case) -> None:
         check(case)
 
+    @pytest.mark.parametrize(
+        ("alpha", "beta", "faults"),
+        [
+            (WeightParams(), None, []),  # there is none, or an empty one
+            (linear(bytes(3)), CODES_ALONE, [("TEN-5", "parametricSoftplus.beta")]),
+            (bending.floats(*[1.0] * 3), TWO_FIELDS, [("TEN-1", "parametricSoftplus.beta")]),
+        ],
+    )
+    def test_forms_of_a_softplus(
+        self, alpha: WeightParams, beta: WeightParams | None, faults: list[tuple[str, str | None]]
+    ) -> None:
+        """LAY-10: ... both codes or both empty. What has two forms or none that can be read is told once."""
+        model = bent(SOFTPLUS, {"parametricSoftplus.alpha": alpha, "parametricSoftplus.beta": beta})
+        assert found(model) == [(rule, "layer_0", tensor, None) for rule, tensor in faults]
+
 
 class TestChannels:
     """LAY-7: The number of scales of a tensor with linear codes MUST be 1, or what the table of scales
@@ -77,6 +110,10 @@ class TestChannels:
     @pytest.mark.parametrize("case", broken.CHANNELS, ids=lambda case: case.title)
     def test_scales(self, case: Case) -> None:
         check(case)
+
+    def test_a_vector_without_scales(self) -> None:
+        model = bent(FLOATS, {"bias": linear(bytes(2), 8, [])})
+        assert found(model) == [("DEQ-4", "fc", "bias", None)]
 
 
 class TestModels:
@@ -131,7 +168,23 @@ class TestReport:
         ):
             assert validation(model) == ([], tensors, weights)
         assert validation(pipeline(SIGNED, bending.TWO_INPUTS, bending.PRELU)) == ([], 2, 9)
-        assert validation(bent(bending.PRELU, {"PReLU.alpha": linear(bytes(3), 2)}))[1:] == (1, 12)
+
+    @pytest.mark.parametrize(
+        ("base", "bends", "rules", "counts"),
+        [
+            (FLOATS, {"bias": None}, ["TEN-9"], (1, 6)),  # what is empty is no tensor
+            (LINEAR, {"weights.quantization.linearQuantization": None}, ["TEN-5"], (2, 8)),
+            (PRELU, {"PReLU.alpha": linear(bytes(3), 2)}, [], (1, 12)),
+            (PRELU, {"PReLU.alpha": linear(bytes(7), 9)}, ["TEN-5"], (1, 7)),  # a byte each
+        ],
+    )
+    def test_counts_of_what_is_odd(
+        self, base: Model, bends: Bends, rules: list[str], counts: tuple[int, int]
+    ) -> None:
+        """Codes are as many as the layer's shape has; where it states none, as many as the bytes hold."""
+        faults, *counted = validation(bent(base, bends))
+        assert [fault.rule for fault in faults] == rules
+        assert tuple(counted) == counts
 
 
 class TestSentences:
@@ -180,6 +233,14 @@ class TestSentences:
             ("a loadConstantND in none", "tensor data: its shape has 0 dimensions, not 1 to 5 (LAY-6)"),
             ("a bias in none", "tensor bias: its shape has 0 dimensions, not 1 or 3 (LAY-6)"),
             (
+                "dynamic int8 of two inputs",
+                "(batchedMatmul): int8DynamicQuantize is true, but it has two inputs (INT8-6)",
+            ),
+            (
+                "dynamic int8 without the exact mapping",
+                "true, but the network's array inputs do not have the exact mapping (INT8-6)",
+            ),
+            (
                 "halves at version 1",
                 "tensor weights: half precision needs specificationVersion 2, and the model's is 1 (FILE-1)",
             ),
@@ -225,6 +286,7 @@ class TestSources:
         model = bent(FLOATS, {"weights.floatBytes": [bytes(9)], "bias.floatBytes": []})
         parameters(model).bias.MergeFromString(b"\x0d\0\0\0\0" * 2)
         assert found(model) == [("TEN-2", "fc", "weights", None)]
+        assert validation(model)[1:] == (0, 0)
 
     @pytest.mark.parametrize("data", [b"", b"nonsense", FLOATS.SerializeToString()[:-5]])
     def test_no_model(self, data: bytes) -> None:
