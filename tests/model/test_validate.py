@@ -126,6 +126,13 @@ class TestModels:
     def test_faults(self, case: Case) -> None:
         check(case)
 
+    @pytest.mark.parametrize("version", [0, -1])
+    @pytest.mark.parametrize("tensor", [bending.floats(1.0), linear(b"\1"), bending.signed(b"\1")])
+    def test_any_version_will_do(self, version: int, tensor: WeightParams) -> None:
+        """FILE-1 is silent of floats, and of what a custom layer makes of its bytes."""
+        assert found(bent(FLOATS, {broken.VERSION: version})) == []
+        assert found(bent(broken.CUSTOM, {broken.VERSION: version, "weights": [tensor]})) == []
+
     @pytest.mark.parametrize("kind", ["mlProgram", "treeEnsembleClassifier", "pipeline"])
     def test_no_network(self, kind: str) -> None:
         with pytest.raises(refquant.ModelKindError):
@@ -321,8 +328,11 @@ class TestOwnOutput:
             refquant.activate_int8_int8_matrix_multiplications,
         ]
         for function in work:
-            with pytest.warns(refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"):
+            with pytest.warns(
+                refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"
+            ) as caught:
                 made = function(source(model))
+            assert {warning.filename for warning in caught if "before" in str(warning.message)} == {__file__}
             made = made if isinstance(made, Model) else made.get_spec()
             assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
         assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
@@ -345,6 +355,16 @@ class TestOwnOutput:
             refquant.InternalError, match=r"6 codes of 8 bits take 6 bytes, not 7.*please report"
         ):
             refquant.quantize_weights(FLOATS, 8)
+
+    @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
+    def test_a_fault_of_our_own_beside_another(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was not right before excuses its layer alone, and a number that is not looked at none."""
+        nan = bent(FLOATS, {"bias": bending.floats(float("nan"), 1.0)})
+        model = self.model() if name == "a fault elsewhere" else nan
+        selector = refquant.AdvancedQuantizedLayerSelector(["bias"])
+        monkeypatch.setattr(packing, "pack", lambda codes, nbits: bytes(codes) + b"\0")
+        with pytest.raises(refquant.InternalError, match="6 codes of 8 bits take 6 bytes, not 7"):
+            refquant.quantize_weights(model, 8, selector=selector)
 
     @pytest.mark.parametrize("name", ["updatable", "two inputs"])
     def test_int8_is_not_activated(self, name: str) -> None:
