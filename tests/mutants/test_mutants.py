@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from refquant.codec import packing
+from refquant.model.walk import OwnedNetwork
 from tests.mutants import mutants as listing
 from tests.mutants import suite
 from tests.mutants.ledger import Ledger, accepted
 from tests.mutants.mutants import Mutant, compiled, files, mutants
 from tests.mutants.run import Measured
+from tests.networks import described
 
 #: Source of a function's body -> what can be wrong with it.
 FAULTS = {
@@ -124,6 +126,20 @@ class TestProcesses:
 
         assert ended(suite.fork(task, tmp_path / "child")) == 2
         assert packed_size(8, 1) == 1
+
+    def test_a_property_takes_other_code(self, tmp_path: Path) -> None:
+        """One that is looked up once is no function by itself."""
+        mutant = mutant_of(
+            "model/walk.py", "HasField('multiArrayType') -> feature.type.HasField('multiArrayTypeX')"
+        )
+        model = described()
+
+        def task() -> None:
+            suite.swap(mutant)
+            with pytest.raises(ValueError, match="multiArrayTypeX"):
+                OwnedNetwork(model, model.neuralNetwork).takes_arrays  # noqa: B018 -- it raises
+
+        assert ended(suite.fork(task, tmp_path / "child")) == 0
 
     def test_nothing_cached_is_left(self, tmp_path: Path) -> None:
         assert packing._mask(1, 16, 8) == 0x00FF_00FF_00FF_00FF
