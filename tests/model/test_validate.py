@@ -38,6 +38,7 @@ from tests.bending import (
     linear,
     of,
     parameters,
+    signed,
 )
 from tests.broken import BITS, SCALE, Case
 from tests.networks import Net, all_networks, described, pipeline
@@ -127,7 +128,7 @@ class TestModels:
         check(case)
 
     @pytest.mark.parametrize("version", [0, -1])
-    @pytest.mark.parametrize("tensor", [bending.floats(1.0), linear(b"\1"), bending.signed(b"\1")])
+    @pytest.mark.parametrize("tensor", [bending.floats(1.0), linear(b"\1"), signed(b"\1")])
     def test_any_version_will_do(self, version: int, tensor: WeightParams) -> None:
         """FILE-1 is silent of floats, and of what a custom layer makes of its bytes."""
         assert found(bent(FLOATS, {broken.VERSION: version})) == []
@@ -356,6 +357,17 @@ class TestOwnOutput:
         ):
             refquant.quantize_weights(FLOATS, 8)
 
+    def test_a_version_that_stays_too_low(self) -> None:
+        """It is told of one tensor; of another after that one is mended, and that is the same fault."""
+        codes = {"weights": signed(bytes(4)), "int8DynamicQuantize": True}
+        second = {f"/neuralNetwork.layers.1.innerProduct.{field}": value for field, value in codes.items()}
+        two = of(lambda net: [net.inner_product(2, 2, bias=False, name=name) for name in ("fc", "other")])
+        model = bent(two, {**codes, **second, "/neuralNetwork.arrayInputShapeMapping": 1, broken.VERSION: 1})
+        assert found(model) == [("FILE-1", "fc", "weights", None)]
+        selector = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["fc"])
+        with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* needs specificationVersion 5"):
+            refquant.quantize_weights(model, 8, "dequantization", selector=selector)
+
     @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
     def test_a_fault_of_our_own_beside_another(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """What was not right before excuses its layer alone, and a number that is not looked at none."""
@@ -398,7 +410,7 @@ PATCHES: list[Any] = [
     linear(b"\xff", 1, [1.0, 2.0], [0.0]),
     bending.table(bending.SIX_CODES, 3, [0.0] * 8),
     bending.table(b"\xff" * 3, 4, [0.0] * 3),
-    bending.signed(bytes(6)),
+    signed(bytes(6)),
     bent(LINEAR, {"weights.rawValue": b""}).neuralNetwork.layers[0].innerProduct.weights,
     bent(LINEAR, {BITS: 2**40}).neuralNetwork.layers[0].innerProduct.weights,
 ]
