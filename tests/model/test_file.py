@@ -182,7 +182,7 @@ class TestBadFiles:
             (ONNX, "it looks like an ONNX model"),
             (field(7, b"") + field(8, b""), "it looks like an ONNX model"),  # by a graph and operator sets
             (b"hello world", DAMAGED),
-            (b"\x08" + b"\xff" * 12, DAMAGED),
+            (b"\x08" + b"\xff" * 10 + b"\x01", DAMAGED),
             (b"\x08\x01", NEWER),  # a version and no model
             (b"\x08\x01" + field(9999, b"abc"), NEWER),
             (b"\x09" + b"\xff" * 8 + b"\x0d" + b"\xff" * 4, NEWER),

@@ -14,7 +14,7 @@ from refquant import (
     sample,
 )
 from refquant.model import tensor
-from refquant.model.walk import all_sites
+from refquant.model.walk import all_sites, selected_sites
 from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import LAYERS, ROWS, network
 from tests.spec.test_layers import written
@@ -117,6 +117,20 @@ class TestAskedOnce:
             "layer_1",
         ]
         assert [more for _, more in selector.asked if more] == [bias, bias]
+
+    @pytest.mark.parametrize("layer_type", sorted({row.layer for row in written()}))
+    def test_biases_that_are_asked_about(self, layer_type: str) -> None:
+        """Those of three types; "in all other layers the bias goes with the rest"."""
+        layer = NeuralNetworkLayer(name="it")
+        parameters: Any = getattr(layer, layer_type)
+        parameters.SetInParent()
+        for flag in ("hasBias", "hasBiasVector", "hasBiasVectors"):
+            if flag in parameters.DESCRIPTOR.fields_by_name:
+                setattr(parameters, flag, True)
+        selector = self.Recorder()
+        selected_sites(layer, selector)
+        asked = layer_type in ("convolution", "innerProduct", "batchedMatmul")
+        assert selector.asked == ([("it", {"weight_param": "bias"})] if asked else [])
 
     def test_refused_networks_stay_whole(self) -> None:
         model = network(ROWS["branch"])

@@ -28,6 +28,7 @@ from tests.bending import (
     CONVOLUTION_3D,
     FLOATS,
     HALVES,
+    LAYER_NORMALIZATION,
     LINEAR,
     PRELU,
     SIGNED,
@@ -38,6 +39,7 @@ from tests.bending import (
     linear,
     of,
     parameters,
+    row,
     signed,
 )
 from tests.broken import BITS, SCALE, Case
@@ -86,6 +88,21 @@ class TestLayers:
     @pytest.mark.parametrize("case", broken.LAYER, ids=lambda case: case.title)
     def test_fault(self, case: Case) -> None:
         check(case)
+
+    def test_bias_vectors_in_no_use(self) -> None:
+        """TEN-9 is about tensors that a layer uses, in either direction of a biDirectionalLSTM."""
+        bends: dict[str, Any] = {"params.hasBiasVectors": False}
+        for direction in (0, 1):
+            bends[f"weightParams.{direction}.inputGateBiasVector"] = bending.floats(float("nan"))
+        assert found(bent(broken.BOTH_WAYS, bends)) == []
+
+    @pytest.mark.parametrize("rank", range(1, 6))
+    def test_ranks(self, rank: int) -> None:
+        """LAY-6: ... those of a loadConstantND and of a layerNormalization one to five."""
+        shape = [6, 1, 1, 1, 1][:rank]
+        constant = {"shape": shape, "data": bending.floats(*range(6))}
+        assert found(bent(row("loadConstantND"), constant)) == []
+        assert found(bent(LAYER_NORMALIZATION, {"normalizedShape": shape})) == []
 
     @pytest.mark.parametrize(
         ("alpha", "beta", "faults"),
@@ -218,6 +235,10 @@ class TestSentences:
                 "raw bytes without quantization",
                 "tensor weights: rawValue without a quantization message counts as empty (TEN-9)",
             ),
+            (
+                "signed codes without quantization",
+                "tensor weights: int8RawValue without a quantization message counts as empty (TEN-9)",
+            ),
             ("NaN among halves", "tensor weights[2]: weight is nan, not a finite number (TEN-10)"),
             ("a byte of codes too many", "tensor weights: 6 codes of 3 bits take 3 bytes, not 4 (PACK-2)"),
             (
@@ -252,11 +273,33 @@ class TestSentences:
                 "halves at version 1",
                 "tensor weights: half precision needs specificationVersion 2, and the model's is 1 (FILE-1)",
             ),
+            (
+                "linear codes at version 2",
+                "tensor weights: linear codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+            ),
+            (
+                "a table at version 2",
+                "weights: codes of a table needs specificationVersion 3, and the model's is 2 (FILE-1)",
+            ),
+            (
+                "dynamic int8 at version 4",
+                "tensor weights: signed codes needs specificationVersion 5, and the model's is 4 (FILE-1)",
+            ),
         ],
     )
     def test_sentence(self, title: str, sentence: str) -> None:
         (fault,) = validate_model(EVERY[title].model)
         assert str(fault).endswith(sentence)
+
+    def test_codes_that_nothing_explains(self) -> None:
+        """They are codes all the same, and have a name of their own."""
+        explained = {"weights": linear(bytes(6)), "weights.quantization.linearQuantization": None}
+        faults = validate_model(bent(SIGNED, {**explained, broken.VERSION: 2}))
+        assert [str(fault).partition("tensor weights: ")[2] for fault in faults] == [
+            "codes, though int8DynamicQuantize asks for signed codes (INT8-5)",
+            "its quantization has neither scales nor a lookup table (TEN-5)",
+            "codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+        ]
 
     def test_a_name_without_an_end(self) -> None:
         """A sentence has the ends of a long name, and the data all of it: there may be many sentences."""
