@@ -136,6 +136,21 @@ def test_listed_shapes(layer: str, tensor: str, field: str) -> None:
     assert caught.value.rule == "LAY-6"
 
 
+@pytest.mark.parametrize(
+    ("deconvolution", "groups", "channels"),
+    [(False, 0, (4, 6)), (False, 2, (4, 3)), (True, 0, (6, 4)), (True, 2, (6, 2))],
+)
+def test_convolutions_in_three_dimensions(
+    deconvolution: bool, groups: int, channels: tuple[int, int]
+) -> None:
+    """Of 4 output and 6 input channels: "outputChannels, inputChannels / nGroups, kernelDepth, kernelHeight,
+    kernelWidth; with isDeconvolution inputChannels, outputChannels / nGroups, and so on".
+    """
+    sizes = SimpleNamespace(outputChannels=4, inputChannels=6, nGroups=groups, isDeconvolution=deconvolution)
+    sizes.kernelDepth, sizes.kernelHeight, sizes.kernelWidth = 3, 5, 7
+    assert layout_of("convolution3d", "weights", sizes).shape == (*channels, 3, 5, 7)
+
+
 def test_layers_of_floats() -> None:
     _, _, rest = CHAPTER.read_text().partition("Layers that quantization leaves alone")
     rows = re.findall(r"^\| (\w+) \| ([\w, ]+?)(?:, with (\w+))? \| [^|]+ \|$", rest, re.MULTILINE)
