@@ -181,6 +181,8 @@ class TestBadFiles:
             (b"\x1c\0\0\0TFL3rest", "it looks like a TensorFlow Lite model"),
             (ONNX, "it looks like an ONNX model"),
             (field(7, b"") + field(8, b""), "it looks like an ONNX model"),  # by a graph and operator sets
+            (field(7, b""), NEWER),
+            (field(8, b""), NEWER),
             (b"hello world", DAMAGED),
             (b"\x08" + b"\xff" * 10 + b"\x01", DAMAGED),
             (b"\x08\x01", NEWER),  # a version and no model

@@ -269,7 +269,7 @@ class TestDefaults:
         ("layer", "expected"),
         [
             (convolution(128, 4, (8, 1)), True),  # 4096 weights
-            (convolution(127, 4, (8, 1)), False),
+            (convolution(819, 5, (1, 1)), False),  # 4095
             (convolution(1024, 3, (2, 2)), False),
         ],
     )

@@ -51,6 +51,11 @@ class TestNetworks:
             networks(model)
         assert str(caught.value) == reason
 
+    @pytest.mark.parametrize("kind", ["neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor"])
+    def test_every_kind(self, kind: str) -> None:
+        model = network(ROWS["innerProduct"], kind=kind)
+        assert networks(model) == [(model, getattr(model, kind))]
+
     def test_inputs_that_are_arrays(self) -> None:
         """INT8-3 asks for one among others, which may be images."""
         model = network(ROWS["innerProduct"])
