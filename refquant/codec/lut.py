@@ -123,7 +123,7 @@ def _checked_table(table: list[Any], nbits: int) -> array[float]:
         raise LutFunctionError(f"lut_function gave a table of {len(table)}, not {1 << nbits}", rule="LUT-5")
     try:
         stored = array("f", table)
-        check_finite(stored, "table entry")
+        check_finite(stored)
     except (TypeError, NonFiniteError, OverflowError):
         index = next(i for i, entry in enumerate(table) if not _is_number(entry))
         raise LutFunctionError(
