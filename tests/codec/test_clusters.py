@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from fractions import Fraction
 from itertools import combinations
 
@@ -247,6 +248,20 @@ class TestPrices:
         assert third * 10**3 // 7**3 > second
         # Between 5 clusters and 10 each gains a half.
         assert prices == [first, second, third, unit // 2]
+
+    @pytest.mark.parametrize("first", [-1, 165 * int(clusters.UNITS) ** 2 // 2 + 1])
+    def test_a_first_price_at_which_no_choice_is_left_is_not_tried(
+        self, first: int, prices: list[int]
+    ) -> None:
+        clusters.best(every([float(i) for i in range(10)]), 4, first)
+        assert prices[0] == 165 * int(clusters.UNITS) ** 2 // 2 // 9
+
+    def test_nothing_is_bought_for_nothing(self, prices: list[int]) -> None:
+        # The inertia of one is 82.5, in units rounded up, and less than 7^3: a guess would be 0.
+        values = array("d", [i / clusters.UNITS for i in range(10)])
+        path, _ = clusters.best(clusters.grid(values, clusters.distinct(values)), 7)
+        assert len(path) == 8
+        assert prices[0] == 83 // 9
 
     def test_after_four_guesses_every_other_price_is_fair(self, prices: list[int]) -> None:
         unit = int(clusters.UNITS) ** 2
