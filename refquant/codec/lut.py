@@ -112,7 +112,8 @@ def _flat(values: Any) -> Iterator[Any]:
     if isinstance(values, (str, dict)) or not isinstance(values, Iterable):
         raise TypeError
     for value in values:
-        if hasattr(value, "tolist") or isinstance(value, (list, tuple)):
+        value = value.tolist() if hasattr(value, "tolist") else value  # a number of numpy's has it, too
+        if isinstance(value, (list, tuple)):
             yield from _flat(value)
         else:
             yield value
@@ -135,7 +136,7 @@ def _checked_table(table: list[Any], nbits: int) -> array[float]:
 def _is_no_number(entry: Any) -> bool:
     """Whether an entry is anything but a finite number in binary32."""
     try:
-        return not math.isfinite(array("f", [entry])[0])
+        return not math.isfinite(*array("f", [entry]))
     except (TypeError, OverflowError):
         return True
 

@@ -58,6 +58,11 @@ class TestLinearTable:
             lut.encode_linear(weights([0.0, NAN]), 4)
         assert (caught.value.index, caught.value.rule) == (1, "TEN-7")
 
+    @pytest.mark.parametrize("nbits", [0, 9, 16])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            lut.encode_linear(weights([0.0, 1.0]), nbits)
+
     @pytest.mark.parametrize("nbits", range(1, 9))
     def test_entries_are_finite_however_great_the_weights(self, nbits: int) -> None:
         table = lut.encode_linear(weights([-GREATEST, GREATEST]), nbits).table
@@ -95,7 +100,7 @@ class TestDecoding:
 
 
 class Shaped:
-    """Stands in for an array of some library: has `tolist`."""
+    """Stands in for an array of some library, or one of its numbers: has `tolist`."""
 
     def __init__(self, values: Any) -> None:
         self.values = values
@@ -117,6 +122,8 @@ class TestCustom:
             (array("d", [1, 2]), bytes([0, 1, 1])),
             [Shaped([1.0, 2.0]), Shaped([[0], [1], [1]])],
             ([[1.0], [2.0]], [[0, 1], [1]]),
+            ([Shaped([1.0]), Shaped([2.0])], (Shaped([0, 1]), [1])),
+            ([Shaped(1.0), Shaped(2.0)], [Shaped(0), Shaped([Shaped(1)]), 1]),
             ([1.0, 2.0], [0, True, 1]),
         ],
     )
