@@ -57,6 +57,9 @@ class TestEdges:
         stored = ascending(values)
         assert clusters.distinct(stored) == clusters.cells(stored, len(stored) + 1)
 
+    def test_the_least_number_is_2_to_31_units(self) -> None:
+        assert every([0.0, TINY]).sums == [0, 0, 2**31]
+
     @given(some)
     def test_sums_of_distinct_weights_are_exact(self, values: list[float]) -> None:
         stored = ascending(values)
@@ -135,6 +138,21 @@ class TestBuying:
             compared, grid = 0, every(normal(count, 1).tolist())
             clusters.buy(grid, int(clusters.UNITS**2 * part))
             assert compared < most * len(grid.edges)
+
+
+class TestJoining:
+    """Two clusterings are joined where a cluster of the many first ends within one of the few."""
+
+    @pytest.mark.parametrize(
+        ("few", "many", "joined"),
+        [
+            ([0, 4, 5, 8], [0, 2, 4, 6, 7, 8], [0, 2, 4, 5, 8]),  # (2, 4) ends where (0, 4) does
+            ([0, 3, 5, 8], [0, 2, 4, 6, 7, 8], [0, 2, 4, 6, 8]),  # (6, 7) ends within (5, 8)
+            ([0, 7, 8], [0, 1, 2, 3, 4, 8], [0, 1, 2, 7, 8]),  # (2, 3) ends within (0, 7)
+        ],
+    )
+    def test_by_hand(self, few: list[int], many: list[int], joined: list[int]) -> None:
+        assert clusters._joined(few, many, 4) == joined
 
 
 class TestBest:
@@ -265,9 +283,11 @@ class TestPrices:
 
     def test_after_four_guesses_every_other_price_is_fair(self, prices: list[int]) -> None:
         unit = int(clusters.UNITS) ** 2
-        clusters.best(every([float(i) for i in range(10)]), 7, unit // 1000)
-        guesses = [unit // 1000]
+        clusters.best(every([float(i) for i in range(12)]), 5, unit // 10**6)
+        guesses = [unit // 10**6]
         for _ in range(3):
-            guesses.append(guesses[-1] * 10**3 // 7**3)  # each buys all
-        fair = 165 * unit // 2 // 9  # between 1 cluster and 10; it buys 3
-        assert prices == [*guesses, fair, fair * 3**3 // 7**3, unit // 2]
+            guesses.append(guesses[-1] * 12**3 // 5**3)  # each buys all 12
+        # The inertia of 1, 3, 4, 6 and 12 clusters is 143, 15, 8, 3 and 0. What is fair between 1 and 12 buys
+        # 3, the guess from that 4; between 4 and 12, 6, and the guess 6 again; between 4 and 6 no other.
+        fair = [143 * unit // 11, unit, 5 * unit // 2]
+        assert prices == [*guesses, fair[0], fair[0] * 3**3 // 5**3, fair[1], fair[1] * 6**3 // 5**3, fair[2]]

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refquant.codec import clusters, kmeans
-from refquant.errors import NonFiniteError
+from refquant.errors import ArgumentError, NonFiniteError
 from tests.codec.runs import ascending, inertia_of_runs, least_of_all, normal
 from tests.hard import TENSORS, TINY, after, bits, numbers, weights
 from tests.oracle import codec as oracle
@@ -68,6 +68,11 @@ class TestTable:
         with pytest.raises(NonFiniteError) as caught:
             kmeans.encode(weights([0.0, float("inf")]), 1)
         assert caught.value.index == 1
+
+    @pytest.mark.parametrize("nbits", [0, 9, 16])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            kmeans.encode(weights([0.0, 1.0]), nbits)
 
 
 class TestNearestEntry:
@@ -252,6 +257,10 @@ class TestSearches:
         kmeans.encode(weights([float(i) for i in range(distinct)]), nbits, exact)
         assert [count for count, *_ in searches] == cells
         assert {size for _, size, _ in searches} == {1 << nbits}
+
+    def test_all_edges_are_allowed_only_on_demand(self, searches: list[tuple[int, int, int]]) -> None:
+        kmeans.encode(weights([float(i) for i in range(169)]), 1)
+        assert [count for count, *_ in searches] == [72, 168]
 
     def test_each_starts_from_the_price_of_the_one_before(self, searches: list[tuple[int, int, int]]) -> None:
         values = weights([float(i) for i in range(200)])
