@@ -163,7 +163,7 @@ def _cut(values: array[float], size: int) -> tuple[Grid, list[int], int]:
         count = each * size + more
         grid = clusters.grid(values, clusters.cells(values, count))
         if len(grid.edges) - 1 <= size:
-            return grid, grid.edges, 0
+            return grid, grid.edges, price
         path, price = clusters.best(grid, size, price)
         if len(grid.edges) - 1 < count:  # a cell for each distinct weight: there is no more to see
             break
@@ -175,7 +175,7 @@ def _settled(values: array[float], grid: Grid, edges: list[int]) -> array[float]
 
     A cluster that loses all its weights keeps its entry. Means cannot change places, rounded or not.
     """
-    table = array("f", bytes(4 * (len(edges) - 1)))
+    table = array("f", edges)  # any numbers: no cluster has lost its weights yet
     for _ in range(ROUNDS):
         sums = [_sum_before(values, grid, edge) for edge in edges]
         runs = zip(edges, edges[1:], sums, sums[1:], table)

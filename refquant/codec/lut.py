@@ -112,7 +112,8 @@ def _flat(values: Any) -> Iterator[Any]:
     if isinstance(values, (str, dict)) or not isinstance(values, Iterable):
         raise TypeError
     for value in values:
-        if hasattr(value, "tolist") or isinstance(value, (list, tuple)):
+        value = value.tolist() if hasattr(value, "tolist") else value  # a number of numpy's has it, too
+        if isinstance(value, (list, tuple)):
             yield from _flat(value)
         else:
             yield value
@@ -123,21 +124,21 @@ def _checked_table(table: list[Any], nbits: int) -> array[float]:
         raise LutFunctionError(f"lut_function gave a table of {len(table)}, not {1 << nbits}", rule="LUT-5")
     try:
         stored = array("f", table)
-        check_finite(stored, "table entry")
+        check_finite(stored)
     except (TypeError, NonFiniteError, OverflowError):
-        index = next(i for i, entry in enumerate(table) if not _is_number(entry))
+        index = next(i for i, entry in enumerate(table) if _is_no_number(entry))
         raise LutFunctionError(
             f"lut_function gave {table[index]!r} as a table entry", index=index, rule="LUT-5"
         ) from None
     return stored
 
 
-def _is_number(entry: Any) -> bool:
-    """Whether an entry is a finite number in binary32."""
+def _is_no_number(entry: Any) -> bool:
+    """Whether an entry is anything but a finite number in binary32."""
     try:
-        return math.isfinite(array("f", [entry])[0])
+        return not math.isfinite(*array("f", [entry]))
     except (TypeError, OverflowError):
-        return False
+        return True
 
 
 def _checked_codes(codes: list[Any], nbits: int, count: int) -> bytes:
@@ -147,14 +148,14 @@ def _checked_codes(codes: list[Any], nbits: int, count: int) -> bytes:
     try:
         return bytes([known[code] for code in codes])
     except (KeyError, TypeError):
-        index = next(i for i, code in enumerate(codes) if not _is_code(code, known))
+        index = next(i for i, code in enumerate(codes) if _is_no_code(code, known))
     raise LutFunctionError(
         f"lut_function gave {codes[index]!r} as a code of {nbits} bits", index=index, rule="LUT-5"
     )
 
 
-def _is_code(code: Any, known: dict[float, int]) -> bool:
+def _is_no_code(code: Any, known: dict[float, int]) -> bool:
     try:
-        return code in known
+        return code not in known
     except TypeError:
-        return False
+        return True
