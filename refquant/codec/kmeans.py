@@ -175,7 +175,7 @@ def _settled(values: array[float], grid: Grid, edges: list[int]) -> array[float]
 
     A cluster that loses all its weights keeps its entry. Means cannot change places, rounded or not.
     """
-    table = array("f", edges)  # any numbers: no cluster has lost its weights yet
+    table = array("f", bytes(4 * (len(edges) - 1)))
     for _ in range(ROUNDS):
         sums = [_sum_before(values, grid, edge) for edge in edges]
         runs = zip(edges, edges[1:], sums, sums[1:], table)

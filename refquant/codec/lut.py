@@ -126,19 +126,19 @@ def _checked_table(table: list[Any], nbits: int) -> array[float]:
         stored = array("f", table)
         check_finite(stored)
     except (TypeError, NonFiniteError, OverflowError):
-        index = next(i for i, entry in enumerate(table) if _is_no_number(entry))
+        index = next(i for i, entry in enumerate(table) if not _is_number(entry))
         raise LutFunctionError(
             f"lut_function gave {table[index]!r} as a table entry", index=index, rule="LUT-5"
         ) from None
     return stored
 
 
-def _is_no_number(entry: Any) -> bool:
-    """Whether an entry is anything but a finite number in binary32."""
+def _is_number(entry: Any) -> bool:
+    """Whether an entry is a finite number in binary32."""
     try:
-        return not math.isfinite(*array("f", [entry]))
+        return math.isfinite(array("f", [entry])[0])
     except (TypeError, OverflowError):
-        return True
+        return False
 
 
 def _checked_codes(codes: list[Any], nbits: int, count: int) -> bytes:
@@ -148,14 +148,14 @@ def _checked_codes(codes: list[Any], nbits: int, count: int) -> bytes:
     try:
         return bytes([known[code] for code in codes])
     except (KeyError, TypeError):
-        index = next(i for i, code in enumerate(codes) if _is_no_code(code, known))
+        index = next(i for i, code in enumerate(codes) if not _is_code(code, known))
     raise LutFunctionError(
         f"lut_function gave {codes[index]!r} as a code of {nbits} bits", index=index, rule="LUT-5"
     )
 
 
-def _is_no_code(code: Any, known: dict[float, int]) -> bool:
+def _is_code(code: Any, known: dict[float, int]) -> bool:
     try:
-        return code not in known
+        return code in known
     except TypeError:
-        return True
+        return False
