@@ -239,6 +239,12 @@ class TestArguments:
         with pytest.raises(refquant.ArgumentError, match="nbits must be 16 or 1 to 8"):
             refquant.quantize_weights(network(ROWS["bias"]), nbits)
 
+    def test_nbits_that_are_good(self) -> None:
+        for nbits in (1, 2, 3, 4, 5, 6, 7, 8):
+            params = only_layer(quiet(network(ROWS["bias"]), nbits)).bias.bias
+            assert params.quantization.numberOfBits == nbits
+        assert tensor.form(only_layer(quiet(network(ROWS["bias"]), 16)).bias.bias) == "float16"
+
     @pytest.mark.parametrize("mode", ["cubic", "", None, 8, ["linear"]])
     def test_mode_lists_the_modes(self, mode: Any) -> None:
         with pytest.raises(refquant.ArgumentError, match="unknown quantization mode") as caught:

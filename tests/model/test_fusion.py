@@ -475,6 +475,24 @@ class TestNotFusable:
         tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
         self.stays(model)
 
+    def test_epsilon_alone(self) -> None:
+        """FUS-13: ... where the sum is above zero, though the variance is not."""
+        model = chain(conv(bias=False), norm())
+        b = model.neuralNetwork.layers[1].batchnorm
+        b.epsilon = 0.25
+        tensor.store_float32(b.variance, array("f", [0.0] * 6))
+        tensor.store_float32(b.gamma, array("f", [1.5] * 6))
+        old = values(model.neuralNetwork.layers[0].convolution.weights)
+        (found,) = fused(model)
+        assert values(found.convolution.weights) == array("f", [3 * w for w in old]).tolist()
+
+    @pytest.mark.parametrize("flag", ["instanceNormalization", "computeMeanVar"])
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_factors_that_depend_on_the_input(self, position: int, flag: str) -> None:
+        model = chain(norm(), scale()) if position == 0 else chain(conv(), norm())
+        setattr(model.neuralNetwork.layers[position].batchnorm, flag, True)
+        self.stays(model)
+
     def test_missing_or_short_vectors(self) -> None:
         for name in ("gamma", "variance"):
             for content in ([], [1.0] * 5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import re
@@ -653,6 +654,15 @@ class TestWays:
             disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
         assert (tmp_path / "a.mlmodel").read_bytes() == NEW
         assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_no_flag_for_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        spec = importlib.util.spec_from_file_location("elsewhere", whole.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        elsewhere = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(elsewhere)
+        assert elsewhere.NAMELESS == 0
 
     def test_folders_that_cannot_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As on Windows, whose Python knows no files without names: none is asked for."""
