@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from refquant.codec import packing
+from refquant.model.walk import OwnedNetwork
+from refquant.schema.coreml import Model, NeuralNetwork
 from tests.mutants import mutants as listing
 from tests.mutants import suite
 from tests.mutants.ledger import Ledger, accepted
@@ -123,6 +125,18 @@ class TestProcesses:
 
         assert ended(suite.fork(task, tmp_path / "child")) == 2
         assert packed_size(8, 1) == 1
+
+    def test_a_cached_property_does(self, tmp_path: Path) -> None:
+        mutant = mutant_of(
+            "model/walk.py", "-> all((feature.type.HasField('multiArrayType') for feature in self.model..."
+        )
+        assert not OwnedNetwork(Model(), NeuralNetwork()).takes_arrays
+
+        def task() -> int:
+            suite.swap(mutant)
+            return OwnedNetwork(Model(), NeuralNetwork()).takes_arrays
+
+        assert ended(suite.fork(task, tmp_path / "child")) == 1
 
     def test_nothing_cached_is_left(self, tmp_path: Path) -> None:
         assert packing._mask(1, 16, 8) == 0x00FF_00FF_00FF_00FF
