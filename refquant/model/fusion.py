@@ -234,11 +234,9 @@ def _finite(numbers: array[float]) -> array[float]:
 
 
 def _float32(params: WeightParams, count: int) -> array[float]:
-    """Read a tensor of the producer, which must be in float32."""
-    if tensor.form(params) != "float32":
-        raise Unfusable
+    """Read a tensor of the producer, which must be in float32 and whole."""
     weights = tensor.float32_weights(params)
-    if len(weights) != count:
+    if tensor.form(params) != "float32" or len(weights) != count:
         raise Unfusable
     return weights
 
