@@ -649,6 +649,7 @@ class TestWays:
 
         monkeypatch.setattr(os, "link", refuse)
         disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
+        assert (tmp_path / "a.mlmodel").read_bytes() == OLD
         disk.write(tmp_path / "a.mlmodel", NEW)
         with pytest.raises(FileError, match="exists already"):
             disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
