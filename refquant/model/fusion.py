@@ -61,11 +61,10 @@ class Names:
 def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLayer], bool]) -> int:
     """Fuse every pair that can be, in place; return how many layers were removed.
 
-    Takes time linear in the number of layers: a producer's only candidate is the one reader of its output,
-    and fusing a pair changes the candidates of no other producer. `names` is counted over the whole model
-    before the first fusion, and stays good: a blob that is fused away was that of the pair alone. `frozen`
-    tells which layers may not be touched (updatable ones). Inner networks are left for a call of their own.
-    Rule: FUS-1 to FUS-16, FILE-4.
+    Takes time linear in the number of layers: each producer is taken once, and its only candidate is the one
+    reader of its output. `names` is counted over the whole model before the first fusion, and stays good: a
+    blob that is fused away was that of the pair alone. `frozen` tells which layers may not be touched
+    (updatable ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
     """
     chain = _Chain(list(network.layers), names, frozen)
     for producer_type in TARGETS:
@@ -96,8 +95,12 @@ class _Chain:
             consumer_at = self.consumer(position, last)
             if consumer_at is None or not _fuse_pair(producer, self.layers[consumer_at]):
                 return
-            producer.output[:] = self.layers[consumer_at].output
+            (name,) = self.layers[consumer_at].output
+            producer.output[:] = [name]
             self.removed.add(consumer_at)
+            # The producer takes the consumer's place in the list: no layer between the two is in it.
+            positions = self.touching[name]
+            positions[bisect_left(positions, consumer_at)] = position
             last = consumer_at
 
     def consumer(self, position: int, last: int) -> int | None:
@@ -120,11 +123,7 @@ class _Chain:
 
     @cached_property
     def touching(self) -> dict[str, list[int]]:
-        """Positions of the layers that read or write a blob of a name, ascending.
-
-        They stay good when pairs are fused: the producer then writes a name that no layer between it and the
-        consumer touches, and the consumer's position is listed still.
-        """
+        """Positions of the layers that read or write a blob of a name, ascending; kept up to date."""
         positions: dict[str, list[int]] = {}
         for position, layer in enumerate(self.layers):
             for name in _touched(layer):

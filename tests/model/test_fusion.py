@@ -414,6 +414,18 @@ class TestOneReaderOneWriter:
         net.scale().output[0] = "output"
         assert types(fused(model)) == ["activation", "convolution"]
 
+    def test_value_that_is_written_elsewhere_by_now(self) -> None:
+        """FUS-1: ... until none is left: a consumer that is fused away is not between any two layers."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        for name in ("first", "second"):
+            net.blob = "input"
+            net.convolution(name=name)
+        for name in ("first_out", "second_out"):
+            net.blob = name
+            net.scale().output[0] = "output"
+        assert [layer.name for layer in fused(model)] == ["first", "second"]
+
     def test_inner_networks_have_calls_of_their_own(self) -> None:
         model = described()
         branch = model.neuralNetwork.layers.add(name="b", input=["input"]).branch
