@@ -348,16 +348,9 @@ class TestCustomFunctions:
             quantize_with(model, partial(raises, "odd"), jobs=2)
         assert caught.value.__cause__ is None
 
-    def test_function_without_a_name(self) -> None:
+    def test_function_that_is_not_called(self) -> None:
+        """It need not travel; for one that is called, see TestArguments."""
         model = inner_product([1.0, 2.0], [3.0])
-        with pytest.raises(refquant.ArgumentError, match="lut_function does not pickle"):
-            quantize_with(model, lambda nbits, weights: ends(nbits, weights), jobs=2)
-        with ProcessPoolExecutor(1) as executor, pytest.raises(refquant.ArgumentError, match="not pickle"):
-            quantize_with(model, lambda nbits, weights: ends(nbits, weights), executor=executor)
-        with ThreadPoolExecutor(1) as threads:
-            made = quantize_with(model, lambda nbits, weights: ends(nbits, weights), executor=threads)
-        assert made == quantize_with(model, ends)
-        # A function that is not called need not travel.
         made = refquant.quantize_weights(model, 8, lut_function=lambda nbits, weights: None, jobs=2)
         assert made == refquant.quantize_weights(model, 8)
 
@@ -390,10 +383,11 @@ class TestArguments:
             with pytest.raises(refquant.ArgumentError, match="jobs must be a whole number from 1"):
                 function(jobs=jobs)
 
-    def test_jobs_where_there_are_no_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("platform", ["emscripten", "wasi"])
+    def test_jobs_where_there_are_no_processes(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
         model = inner_product([1.0])
-        monkeypatch.setattr(sys, "platform", "emscripten")
-        with pytest.raises(refquant.ArgumentError, match="jobs must be 1 on emscripten, which has no proc"):
+        monkeypatch.setattr(sys, "platform", platform)
+        with pytest.raises(refquant.ArgumentError, match=f"jobs must be 1 on {platform}, which has no proc"):
             refquant.quantize_weights(model, 8, jobs=2)
         assert refquant.quantize_weights(model, 8, jobs=1) == refquant.quantize_weights(model, 8)
 
@@ -402,6 +396,37 @@ class TestArguments:
             refquant.quantize_weights(inner_product([1.0]), 8, executor="dask")  # type: ignore[arg-type]
         with pytest.raises(refquant.ArgumentError, match="one or the other"):
             refquant.quantize_weights(inner_product([1.0]), 8, jobs=2, executor=AtOnce())
+
+    def test_executor_is_given_the_work(self) -> None:
+        matrix = inner_product([1.0, -2.0])
+        matrix.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING
+        halved = refquant.quantize_weights(matrix, 16)
+        executor = AtOnce()
+        for number, function in enumerate(
+            (
+                partial(refquant.quantize_weights, matrix, 8),
+                partial(refquant.quantize_weights, halved, 8, "dequantization"),
+                partial(refquant.dequantize_weights, halved),
+                partial(refquant.activate_int8_int8_matrix_multiplications, matrix),
+            )
+        ):
+            assert function(executor=executor) == function()
+            assert executor.given == number + 1
+
+    def test_lut_function_without_a_name(self) -> None:
+        """It cannot go to another process; a thread can call it."""
+        model = inner_product([1.0, 2.0], [3.0])
+
+        def function(nbits: int, weights: Any) -> Any:
+            return ends(nbits, weights)
+
+        with pytest.raises(refquant.ArgumentError, match="lut_function does not pickle"):
+            quantize_with(model, function, jobs=2)
+        with ProcessPoolExecutor(1) as executor, pytest.raises(refquant.ArgumentError, match="not pickle"):
+            quantize_with(model, function, executor=executor)
+        with ThreadPoolExecutor(1) as threads:
+            made = quantize_with(model, function, executor=threads)
+        assert made == quantize_with(model, ends)
 
 
 PROGRAM = """

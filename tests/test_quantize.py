@@ -16,12 +16,15 @@ from typing import Any
 import pytest
 
 import refquant
+from refquant import timing
 from refquant.model import tensor
 from refquant.model.file import weights_within
 from refquant.model.layers import sites
+from refquant.model.stored import Stored
 from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
 from refquant.quantize import MODES, NBITS
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
+from tests.codec.runs import normal
 from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
 from tests.oracle import codec as oracle
 
@@ -236,6 +239,12 @@ class TestArguments:
         with pytest.raises(refquant.ArgumentError, match="nbits must be 16 or 1 to 8"):
             refquant.quantize_weights(network(ROWS["bias"]), nbits)
 
+    def test_nbits_that_are_good(self) -> None:
+        for nbits in (1, 2, 3, 4, 5, 6, 7, 8):
+            params = only_layer(quiet(network(ROWS["bias"]), nbits)).bias.bias
+            assert params.quantization.numberOfBits == nbits
+        assert tensor.form(only_layer(quiet(network(ROWS["bias"]), 16)).bias.bias) == "float16"
+
     @pytest.mark.parametrize("mode", ["cubic", "", None, 8, ["linear"]])
     def test_mode_lists_the_modes(self, mode: Any) -> None:
         with pytest.raises(refquant.ArgumentError, match="unknown quantization mode") as caught:
@@ -259,6 +268,19 @@ class TestArguments:
             only_layer(model).innerProduct
         )
 
+    def test_dequantization_takes_what_goes_with_it(self) -> None:
+        """The mode is the function of that name: arguments of both mean the same."""
+        model, seen = quiet(inner_product([0.0, 1.0], [2.0]), 8), list[refquant.Progress]()
+        only_weights = refquant.AdvancedQuantizedLayerSelector(["bias"], 0, 0)
+        more: dict[str, Any] = {"selector": only_weights, "progress": seen.append}
+        made = refquant.quantize_weights(model, 8, "dequantization", **more)
+        assert [tensor.form(site.params) for site in all_sites(made)] == ["float32", "linear"]
+        assert [step.layer for step in seen] == ["fc"]
+        with pytest.raises(refquant.ArgumentError, match="jobs must be a whole number"):
+            refquant.quantize_weights(model, 8, "dequantization", jobs=0)
+        with pytest.raises(refquant.ArgumentError, match="executor must be"):
+            refquant.quantize_weights(model, 8, "dequantization", executor="dask")  # type: ignore[arg-type]
+
     def test_kmeans_alias(self) -> None:
         model = network(ROWS["gru"])
         assert quiet(model, 3, "kmeans") == quiet(model, 3, "kmeans_lut")
@@ -279,8 +301,9 @@ class TestArguments:
 
     @pytest.mark.parametrize("function", [None, "module:function"])
     def test_lut_function(self, function: Any) -> None:
-        with pytest.raises(refquant.ArgumentError, match="lut_function"):
-            refquant.quantize_weights(network(ROWS["bias"]), 4, "custom_lut", lut_function=function)
+        with pytest.raises(refquant.ArgumentError) as caught:
+            refquant.quantize_weights("no file", 4, "custom_lut", lut_function=function)
+        assert str(caught.value) == f"custom_lut needs a lut_function to call, not {function!r}"
         assert refquant.quantize_weights(network(ROWS["bias"]), 16, "custom_lut") is not None
 
 
@@ -297,6 +320,17 @@ class TestProgress:
         assert seen[0].done < seen[1].done == seen[1].total == seen[0].total
         assert "layer 'layer_0' (convolution): 2 tensors" in caplog.text
         assert capsys.readouterr() == ("", "")
+
+    @pytest.mark.parametrize(("nbits", "more", "removed"), [(8, {}, 1), (8, {"fuse": False}, 0), (16, {}, 0)])
+    def test_fusion(
+        self, nbits: int, more: dict[str, Any], removed: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = network(lambda net: [net.convolution(), net.scale()].clear())
+        with caplog.at_level(logging.DEBUG, "refquant"), timing.recording() as record:
+            refquant.quantize_weights(model, nbits, **more)
+        assert caplog.messages[0] == f"fused away {removed} layers"
+        assert record is not None
+        assert record.phases.keys() == {"fuse", "pack"}
 
 
 class TestBadTensors:
@@ -532,6 +566,12 @@ class TestNearTheBestTable:
     def test_exact(self) -> None:
         weights, _ = self.certified(exact=True)
         assert 0 <= weights.gap < 1e-9
+        found: list[refquant.TensorCertificate] = []
+        model = inner_product(normal(600, 3).tolist())
+        for exact in (False, True):
+            refquant.quantize_weights(model, 2, "kmeans", exact=exact, certify=found.append)
+        near, best = found
+        assert best.inertia < near.inertia
 
     def test_jobs_do_not_matter(self) -> None:
         assert sorted(self.certified(exact=True, jobs=2)) == sorted(self.certified(exact=True))
@@ -570,6 +610,17 @@ class TestUpdatable:
         assert [layer.name for layer in layers] == ["frozen", "learns", "layer_2"]
         assert [tensor.form(next(sites(layer)).params) for layer in layers] == ["linear", "float32", "linear"]
         assert not layers[1].convolution.weights.HasField("quantization")
+
+    def test_one_warning_for_all(self) -> None:
+        model = self.model()
+        for layer in model.neuralNetwork.layers:
+            layer.isUpdatable = True
+        with pytest.warns(refquant.RefquantWarning) as seen:
+            made = refquant.quantize_weights(model, 8)
+        assert made.neuralNetwork == model.neuralNetwork
+        assert str(seen[0].message) == (
+            "left updatable layers in float32, as the format demands: 'frozen', 'learns', 'layer_2' (FILE-4)"
+        )
 
 
 class TestModelKinds:
@@ -751,14 +802,39 @@ class TestInt8:
         two_inputs.neuralNetwork.layers.add(name="mm", input=["input", "input"], output=["output"])
         two_inputs.neuralNetwork.layers[0].batchedMatmul.weightMatrixFirstDimension = 4
         two_inputs.neuralNetwork.layers[0].batchedMatmul.weightMatrixSecondDimension = 4
-        for model, reason in (
-            (self.exact(inner_product([1.0], [2.0])), "it has a bias"),
-            (inner_product([1.0]), "exact mapping"),
-            (two_inputs, "no weights of its own"),
+        learns = self.exact(inner_product([1.0]))
+        learns.isUpdatable = only_layer(learns).isUpdatable = True
+        mapping = "the network's array inputs do not have the exact mapping"
+        for model, place, reason in (
+            (self.exact(inner_product([1.0], [2.0])), "'fc' (innerProduct)", "it has a bias"),
+            (inner_product([1.0]), "'fc' (innerProduct)", mapping),
+            (two_inputs, "'mm' (batchedMatmul)", "it has no weights of its own"),
+            (learns, "'fc' (innerProduct)", "it is updatable"),
         ):
-            with pytest.warns(refquant.RefquantWarning, match=reason):
+            with pytest.warns(refquant.RefquantWarning) as seen:
                 made = refquant.activate_int8_int8_matrix_multiplications(model)
             assert made == model
+            expected = f"layer {place}: not activated for int8: {reason} (INT8-3)"
+            assert [str(warning.message) for warning in seen] == [expected]
+
+    def test_one_flag_alone(self) -> None:
+        """A layer that learns is one whose flag is set in a model whose own is set."""
+        for learns in (lambda model: model, only_layer):
+            model = self.exact(inner_product([1.0]))
+            learns(model).isUpdatable = True
+            made = refquant.activate_int8_int8_matrix_multiplications(model)
+            assert only_layer(made).innerProduct.int8DynamicQuantize
+
+    def test_active_already(self) -> None:
+        """What another tool has activated stays as it is, with a scale of its own and too low a version."""
+        model = self.exact(inner_product([1.0, 1.0]))
+        layer = only_layer(model).innerProduct
+        layer.int8DynamicQuantize = True
+        stored = Stored("int8", bytes([100, 1]), 8, scales=array("f", [0.5]))
+        tensor.store(layer.weights, stored)
+        model.specificationVersion = 4
+        with pytest.warns(refquant.RefquantWarning, match="needs specificationVersion 5"):
+            assert refquant.activate_int8_int8_matrix_multiplications(model) == model
 
     def test_images_need_no_mapping(self) -> None:
         model = inner_product([1.0])

@@ -197,11 +197,10 @@ def may_hold_weights(field: Any) -> bool:
 def _holders_of_weights() -> frozenset[str]:
     """List the types of all messages that can have a weight tensor somewhere within, by their fields."""
     file = Model.DESCRIPTOR.file
-    waiting: list[Any] = list(file.message_types_by_name.values())
-    parts: dict[str, set[str]] = {}
-    for kind in waiting:
-        waiting.extend(kind.nested_types)
-        parts[kind.full_name] = {field.message_type.full_name for field in kind.fields if field.message_type}
+    parts = {
+        kind.full_name: {field.message_type.full_name for field in kind.fields if field.message_type}
+        for kind in file.message_types_by_name.values()
+    }
     holders = {WeightParams.DESCRIPTOR.full_name}
     while True:
         more = {name for name, inner in parts.items() if inner & holders} | holders
@@ -229,14 +228,14 @@ def _check_runs(model: Model) -> None:
 
 def _tensor_error(model: Model, path: str, reason: str, rule: str) -> TensorError:
     """Make the error of the tensor at a path of field names, with the innermost layer that it belongs to."""
-    error = TensorError(reason, tensor=path, rule=rule)
+    error = TensorError(reason, rule=rule)
     part: Any = model
     for step in re.finditer(r"(\w+)(?:\[(\d+)\])?", path):
         name, index = step.groups()
         part = getattr(part, name)[int(index)] if index else getattr(part, name)
         if isinstance(part, NeuralNetworkLayer):
             error.layer, error.layer_type = part.name, part.WhichOneof("layer")
-            error.tensor = path[step.end() :].replace(f".{error.layer_type}.", "", 1)
+            error.tensor = path[step.end() :].removeprefix(f".{error.layer_type}.")
     return error
 
 
@@ -247,7 +246,7 @@ def _read_message(message: Message, lenient: bool) -> Model:
     that it was read from, does not keep their order.
     """
     if not isinstance(message, Model):
-        return parse(serialize(message), lenient=lenient)
+        return parse(serialize(message))  # which has floats, and so no broken runs of them
     check_nesting(message)
     if not lenient:
         _check_runs(message)

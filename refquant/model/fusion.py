@@ -41,7 +41,7 @@ class Names:
         self.writes: Counter[str] = Counter(feature.name for feature in model.description.input)
         self.writes.update(feature.name for feature in model.description.trainingInput)
         self.reads.update(_training_reads(network))
-        self.reads[getattr(network, "labelProbabilityLayerName", "")] += 1
+        self.reads.update([getattr(network, "labelProbabilityLayerName", "")])
         self._count(network)
 
     def _count(self, network: NeuralNetwork) -> None:
@@ -49,7 +49,7 @@ class Names:
             self.reads.update(set(layer.input))
             self.writes.update(set(layer.output))
             if layer.WhichOneof("layer") == "loop":
-                self.reads[layer.loop.conditionVar] += 1
+                self.reads.update([layer.loop.conditionVar])
             for inner in inner_networks(layer):
                 self._count(inner)
 
@@ -57,18 +57,14 @@ class Names:
         """Whether one layer alone writes the blob and one alone reads it. Rule: FUS-2, FUS-3."""
         return self.reads[name] == 1 and self.writes[name] == 1
 
-    def remove(self, name: str) -> None:
-        """Forget a private blob that a fusion has made an inner value of one layer."""
-        del self.reads[name], self.writes[name]
-
 
 def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLayer], bool]) -> int:
     """Fuse every pair that can be, in place; return how many layers were removed.
 
-    Takes time linear in the number of layers: a producer's only candidate is the one reader of its output,
-    and fusing a pair changes the candidates of no other producer. `names` is counted over the whole model
-    before the first fusion and kept up to date; `frozen` tells which layers may not be touched (updatable
-    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
+    Takes time linear in the number of layers: each producer is taken once, and its only candidate is the one
+    reader of its output. `names` is counted over the whole model before the first fusion, and stays good: a
+    blob that is fused away was that of the pair alone. `frozen` tells which layers may not be touched
+    (updatable ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
     """
     chain = _Chain(list(network.layers), names, frozen)
     for producer_type in TARGETS:
@@ -99,40 +95,35 @@ class _Chain:
             consumer_at = self.consumer(position, last)
             if consumer_at is None or not _fuse_pair(producer, self.layers[consumer_at]):
                 return
-            self.names.remove(producer.output[0])
-            producer.output[0] = self.layers[consumer_at].output[0]
+            (name,) = self.layers[consumer_at].output
+            producer.output[:] = [name]
             self.removed.add(consumer_at)
+            # The producer takes the consumer's place in the list: no layer between the two is in it.
+            positions = self.touching[name]
+            positions[bisect_left(positions, consumer_at)] = position
             last = consumer_at
 
     def consumer(self, position: int, last: int) -> int | None:
         """Find the one layer of this network that alone reads the producer's one output. Rule: FUS-2."""
-        producer = self.layers[position]
-        if len(producer.output) != 1 or not self.names.private(producer.output[0]):
+        name = _only(self.layers[position].output)
+        if name is None or not self.names.private(name):
             return None
-        found = self.reader.get(producer.output[0], -1)
-        if found <= last or self.frozen(self.layers[found]):
+        found = self.reader.get(name)
+        if found is None or found <= last or self.frozen(self.layers[found]):
             return None
         consumer = self.layers[found]
-        if len(consumer.input) != 1 or len(consumer.output) != 1:
+        written = _only(consumer.output)
+        if written is None or len(consumer.input) != 1:
             return None
-        return None if self.overtakes(position, found, consumer.output[0]) else found
+        return None if self.overtakes(position, found, written) else found
 
     def overtakes(self, position: int, found: int, name: str) -> bool:
-        """Whether a layer between the two sees an older value of the blob that the producer will write.
-
-        Only a name with several writers can be seen with an older value: few are looked up. Rule: FUS-12.
-        """
-        if self.names.writes[name] < 2:
-            return False
+        """Whether a layer between the two meets the blob that the producer will write. Rule: FUS-12."""
         return bisect_right(self.touching[name], position) < bisect_left(self.touching[name], found)
 
     @cached_property
     def touching(self) -> dict[str, list[int]]:
-        """Positions of the layers that read or write a blob of a name, ascending.
-
-        They stay good when pairs are fused: the producer then writes a name that no layer between it and the
-        consumer touches, and the consumer's position is listed still.
-        """
+        """Positions of the layers that read or write a blob of a name, ascending; kept up to date."""
         positions: dict[str, list[int]] = {}
         for position, layer in enumerate(self.layers):
             for name in _touched(layer):
@@ -140,10 +131,15 @@ class _Chain:
         return positions
 
 
+def _only(names: Sequence[str]) -> str | None:
+    """Give the one name in a list; None: there is none, or more than one."""
+    return names[0] if len(names) == 1 else None
+
+
 def _touched(layer: NeuralNetworkLayer) -> set[str]:
     """Every blob that a layer, or a network inside it, reads or writes."""
     inner = (_touched(each) for network in inner_networks(layer) for each in network.layers)
-    return set(layer.input).union(layer.output, *inner)
+    return {*layer.input, *layer.output}.union(*inner)
 
 
 def _training_reads(network: NeuralNetwork) -> Iterable[str]:
@@ -237,11 +233,9 @@ def _finite(numbers: array[float]) -> array[float]:
 
 
 def _float32(params: WeightParams, count: int) -> array[float]:
-    """Read a tensor of the producer, which must be in float32."""
-    if tensor.form(params) != "float32":
-        raise Unfusable
+    """Read a tensor of the producer, which must be in float32 and whole."""
     weights = tensor.float32_weights(params)
-    if len(weights) != count:
+    if tensor.form(params) != "float32" or len(weights) != count:
         raise Unfusable
     return weights
 

@@ -25,7 +25,7 @@ NAMELESS = getattr(os, "O_TMPFILE", 0)
 UNKNOWN_HERE = {errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EXDEV, errno.EISDIR, errno.ENOENT}
 
 
-def write_whole(target: Path, data: bytes, *, overwrite: bool = True) -> None:
+def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
     """Make a file of these bytes, or put them in the place of one. Raises OSError."""
     with staged(target, data) as publish:
         publish(overwrite)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import json
+import locale
 import os
 import stat
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from google.protobuf.message import EncodeError
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
-from refquant.model.file import MLModel, load, save
+from refquant.model.file import MLModel, load, may_hold_weights, save
 from refquant.model.walk import DEEPEST
 from refquant.report import inspect_weights
 from refquant.schema import coreml
-from refquant.schema.coreml import Model, NeuralNetworkLayer
+from refquant.schema.coreml import ActivationParams, Model, NeuralNetworkLayer
 from tests.networks import ROWS, Net, network
 
 needs_permissions = pytest.mark.skipif(
@@ -163,6 +164,34 @@ class TestSources:
     def test_anything_else(self, source: Any) -> None:
         with pytest.raises(ArgumentError):
             load(source)
+
+
+class TestWhereWeightsAre:
+    """Tensors are looked for where the format can have some, and nowhere else: a model holds much besides."""
+
+    #: Types of layers with a WeightParams somewhere in their parameters. Source: spec/coreml.proto.
+    LAYERS: ClassVar = {
+        *("convolution", "convolution3d", "innerProduct", "batchedMatmul", "embedding", "embeddingND"),
+        *("batchnorm", "layerNormalization", "scale", "bias", "loadConstant", "loadConstantND"),
+        *("simpleRecurrent", "gru", "uniDirectionalLSTM", "biDirectionalLSTM"),
+        *("activation", "custom", "branch", "loop"),
+    }
+
+    def test_layers(self) -> None:
+        fields = NeuralNetworkLayer.DESCRIPTOR.fields
+        assert {field.name for field in fields if may_hold_weights(field)} == self.LAYERS
+
+    def test_activations(self) -> None:
+        fields = ActivationParams.DESCRIPTOR.fields
+        assert {field.name for field in fields if may_hold_weights(field)} == {"PReLU", "parametricSoftplus"}
+
+    def test_none_in_messages_that_others_define(self) -> None:
+        """Those need not be looked through."""
+        kinds = Model.DESCRIPTOR.file.message_types_by_name.values()
+        nested = [inner for kind in kinds for inner in kind.nested_types]
+        assert nested
+        assert not any(may_hold_weights(field) for kind in nested for field in kind.fields)
+        assert not any(kind.nested_types for kind in nested)
 
 
 class TestBadFiles:
@@ -314,6 +343,17 @@ class TestBadFiles:
             save(model, tmp_path / "b.mlmodel")
         assert os.listdir(tmp_path) == ["a.mlmodel"]
 
+    def test_as_large_as_can_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not a byte less, and not one more, however many parts a stream comes in."""
+        disk.check_size(2_147_483_647)
+        with pytest.raises(FileError, match=r"^the model has 2,147,483,648 bytes, more than"):
+            disk.check_size(2_147_483_648)
+        monkeypatch.setattr(disk, "LARGEST", 10)
+        monkeypatch.setattr(disk, "PART", 4)
+        assert disk.read_stream(io.BytesIO(b"0123456789")) == b"0123456789"
+        with pytest.raises(FileError, match=r"^the input has 11 bytes, more than"):
+            disk.read_stream(io.BytesIO(bytes(11)))
+
     def test_two_gibibytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """One byte more than a message can have, of which none is read."""
         path = tmp_path / "a.mlmodel"
@@ -361,12 +401,13 @@ class TestBadFiles:
             with pytest.raises(FileError, match=r"/dev/zero has .* more than"):
                 load("/dev/zero")
 
-    def test_too_large_for_protobuf(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("error", [EncodeError("Failed to serialize proto"), RecursionError("too deep")])
+    def test_too_large_for_protobuf(self, error: Exception, tmp_path: Path) -> None:
         class Large:
             def SerializeToString(self, **options: Any) -> bytes:  # noqa: N802 -- protobuf's name
-                raise EncodeError("Failed to serialize proto")
+                raise error
 
-        with pytest.raises(FileError, match="cannot be written as one message"):
+        with pytest.raises(FileError, match=f"cannot be written as one message: {error}"):
             save(Large(), tmp_path / "a.mlmodel")  # type: ignore[arg-type]
 
     def test_is_an_os_error_too(self) -> None:
@@ -378,8 +419,9 @@ class TestBadFiles:
 class TestWhole:
     """FILE-6: A file MUST be written whole or not at all."""
 
-    def test_new_file(self, model: Model, tmp_path: Path) -> None:
-        old_mask = os.umask(0o027)
+    @pytest.mark.parametrize(("mask", "mode"), [(0o027, 0o640), (0, 0o666)])
+    def test_new_file(self, mask: int, mode: int, model: Model, tmp_path: Path) -> None:
+        old_mask = os.umask(mask)
         try:
             MLModel(model).save(tmp_path / "a.mlmodel")
         finally:
@@ -387,7 +429,7 @@ class TestWhole:
         assert (tmp_path / "a.mlmodel").read_bytes() == model.SerializeToString()
         assert os.listdir(tmp_path) == ["a.mlmodel"]
         if os.name == "posix":
-            assert stat.S_IMODE((tmp_path / "a.mlmodel").stat().st_mode) == 0o640
+            assert stat.S_IMODE((tmp_path / "a.mlmodel").stat().st_mode) == mode
 
     def test_permissions_of_an_old_file(self, model: Model, tmp_path: Path) -> None:
         path = tmp_path / "a.mlmodel"
@@ -516,6 +558,7 @@ class TestPackages:
             "path": "com.apple.CoreML/model.mlmodel",
         }
         assert manifest["fileFormatVersion"] == "1.0.0"
+        assert (path / "Manifest.json").read_text() == json.dumps(manifest, indent=4)  # as other tools do
         assert (path / "Data" / entry["path"]).read_bytes() == network(ROWS["gru"]).SerializeToString()
         assert os.listdir(tmp_path) == ["a.mlpackage"]
         with pytest.raises(FileError, match="exists already"):
@@ -569,14 +612,46 @@ class TestPackages:
         names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
         assert sorted(names) == ["Data", "Manifest.json", "a.mlpackage", "com.apple.CoreML", "model.mlmodel"]
 
+    def test_an_empty_folder_where_none_is_replaced(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on Windows."""
+        rename = os.rename
+
+        def refuse(source: Path, target: Path) -> None:
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", refuse)
+        (tmp_path / "a.mlpackage").mkdir()
+        save(model, tmp_path / "a.mlpackage")
+        assert load(tmp_path / "a.mlpackage") == model
+
+    def test_manifest_in_any_locale(self, model: Model, tmp_path: Path) -> None:
+        """It is UTF-8, whatever the text of files is elsewhere."""
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
+        manifest = path / "Manifest.json"
+        manifest.write_bytes(manifest.read_bytes().replace(b"Specification", "Größe".encode()))
+        before = locale.setlocale(locale.LC_CTYPE)
+        try:
+            locale.setlocale(locale.LC_CTYPE, "C")
+            assert load(path) == model
+        finally:
+            locale.setlocale(locale.LC_CTYPE, before)
+
     def test_other_names_within(self, model: Model, tmp_path: Path) -> None:
-        """What the manifest ceases to name goes; what it never knew stays, beside its data."""
+        """What the manifest ceases to name goes, but for what another writes at the time; what it never knew
+        stays, beside its data.
+        """
         path = tmp_path / "a.mlpackage"
         save(model, path)
         file = path / "Data/com.apple.CoreML/model.mlmodel"
         (path / "Data/other.tool/weights").mkdir(parents=True)
         file.rename(path / "Data/other.tool/m.mlmodel")
         (path / "Data/other.tool/weights/weight.bin").write_bytes(b"weights")
+        (path / "Data/com.apple.CoreML/.refquant-1.tmp").touch()
         (path / "read me").touch()
         manifest = path / "Manifest.json"
         manifest.write_text(manifest.read_text().replace("com.apple.CoreML/model", "other.tool/m"))
@@ -585,7 +660,7 @@ class TestPackages:
         assert load(path) == network(ROWS["gru"])
         assert sorted(os.listdir(path)) == ["Data", "Manifest.json", "read me"]
         assert os.listdir(path / "Data") == ["com.apple.CoreML"]
-        assert os.listdir(path / "Data/com.apple.CoreML") == ["model.mlmodel"]
+        assert sorted(os.listdir(path / "Data/com.apple.CoreML")) == [".refquant-1.tmp", "model.mlmodel"]
 
     def test_links_within(self, model: Model, tmp_path: Path) -> None:
         """Caches of downloads keep files elsewhere and link to them: those are not this package's."""

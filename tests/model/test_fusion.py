@@ -261,6 +261,13 @@ class TestOneReaderOneWriter:
     def test_fuses_as_it_is(self) -> None:
         assert types(fused(self.pair())) == ["convolution"]
 
+    @pytest.mark.parametrize("name", ["X", "0", "größe:0"])
+    def test_any_name(self, name: str) -> None:
+        model = self.pair()
+        producer, consumer = model.neuralNetwork.layers
+        producer.output[0] = consumer.input[0] = name
+        assert types(fused(model)) == ["convolution"]
+
     def test_second_reader(self) -> None:
         model = self.pair()
         model.neuralNetwork.layers.add(
@@ -295,6 +302,21 @@ class TestOneReaderOneWriter:
         assert types(fused(model)) == ["convolution"]
         model.neuralNetworkClassifier.labelProbabilityLayerName = "conv_out"
         assert types(fused(model)) == ["convolution", "scale"]
+
+    @pytest.mark.parametrize("third", ["loop", "classifier"])
+    def test_three_readers(self, third: str) -> None:
+        model = described("neuralNetworkClassifier")
+        network = model.neuralNetworkClassifier
+        net = Net(network.layers, 1)
+        net.convolution(name="conv")
+        net.relu()
+        net.blob = "conv_out"
+        net.scale().output[0] = "output"
+        if third == "loop":
+            network.layers.add(name="l").loop.conditionVar = "conv_out"
+        else:
+            network.labelProbabilityLayerName = "conv_out"
+        assert fused(model) == list(network.layers)
 
     def test_second_writer(self) -> None:
         model = self.pair()
@@ -352,6 +374,57 @@ class TestOneReaderOneWriter:
         self.stays(model)
         del net.layers[2]
         assert types(fused(model)) == ["activation", "convolution"]
+
+    def test_no_older_value_in_between(self) -> None:
+        """FUS-12: ... whether or not there is one: a layer that finds none would find the new one."""
+        model = self.pair()
+        producer, consumer = model.neuralNetwork.layers
+        reads = NeuralNetworkLayer(name="reads", input=["output"], output=["other"])
+        reads.activation.ReLU.SetInParent()
+        for place, count in ((1, 3), (2, 2)):
+            layers = [producer, consumer]
+            layers.insert(place, reads)
+            made = Model()
+            made.CopyFrom(model)
+            del made.neuralNetwork.layers[:]
+            made.neuralNetwork.layers.extend(layers)
+            assert len(fused(made)) == count
+
+    def test_older_value_before_the_first_of_two(self) -> None:
+        """FUS-12: ... the producer writes at its own place, in front of all that have been between."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.relu().output[0] = "output"
+        net.blob = "input"
+        net.convolution(name="conv")
+        net.add(name="looks", inputs=["output"]).activation.ReLU.SetInParent()
+        net.blob = "conv_out"
+        net.scale()
+        net.bias().output[0] = "output"
+        assert types(fused(model)) == ["activation", "convolution", "activation", "bias"]
+        del net.layers[2]
+        assert types(fused(model)) == ["activation", "convolution"]
+
+    def test_older_value_that_the_producer_reads(self) -> None:
+        """FUS-12: ... between the two, and it is there until the producer has read it."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.relu().output[0] = net.blob = "output"
+        net.convolution(name="conv")
+        net.scale().output[0] = "output"
+        assert types(fused(model)) == ["activation", "convolution"]
+
+    def test_value_that_is_written_elsewhere_by_now(self) -> None:
+        """FUS-1: ... until none is left: a consumer that is fused away is not between any two layers."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        for name in ("first", "second"):
+            net.blob = "input"
+            net.convolution(name=name)
+        for name in ("first_out", "second_out"):
+            net.blob = name
+            net.scale().output[0] = "output"
+        assert [layer.name for layer in fused(model)] == ["first", "second"]
 
     def test_inner_networks_have_calls_of_their_own(self) -> None:
         model = described()
@@ -412,6 +485,24 @@ class TestNotFusable:
         b = model.neuralNetwork.layers[1].batchnorm
         b.epsilon = 0
         tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
+        self.stays(model)
+
+    def test_epsilon_alone(self) -> None:
+        """FUS-13: ... where the sum is above zero, though the variance is not."""
+        model = chain(conv(bias=False), norm())
+        b = model.neuralNetwork.layers[1].batchnorm
+        b.epsilon = 0.25
+        tensor.store_float32(b.variance, array("f", [0.0] * 6))
+        tensor.store_float32(b.gamma, array("f", [1.5] * 6))
+        old = values(model.neuralNetwork.layers[0].convolution.weights)
+        (found,) = fused(model)
+        assert values(found.convolution.weights) == array("f", [3 * w for w in old]).tolist()
+
+    @pytest.mark.parametrize("flag", ["instanceNormalization", "computeMeanVar"])
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_factors_that_depend_on_the_input(self, position: int, flag: str) -> None:
+        model = chain(norm(), scale()) if position == 0 else chain(conv(), norm())
+        setattr(model.neuralNetwork.layers[position].batchnorm, flag, True)
         self.stays(model)
 
     def test_missing_or_short_vectors(self) -> None:

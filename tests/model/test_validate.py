@@ -330,8 +330,12 @@ class TestSources:
         save(model, path)
         for source in (model, path, path.read_bytes(), io.BytesIO(path.read_bytes())):
             assert found(source) == [("TEN-2", "fc", "weights", None), ("TEN-6", "fc", "bias", None)]  # type: ignore[arg-type]
-        with pytest.raises(refquant.TensorError):
-            refquant.quantize_weights(model, 8)
+        for source in (model, path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+            with pytest.raises(refquant.TensorError, match="a run of floatValue has 9 bytes") as caught:
+                refquant.MLModel(source)
+            error = caught.value
+            assert (error.rule, error.layer, error.layer_type) == ("TEN-2", "fc", "innerProduct")
+            assert error.tensor == "weights"
 
     def test_odd_runs_beside_floats_written_one_by_one(self) -> None:
         model = bent(FLOATS, {"weights.floatBytes": [bytes(9)], "bias.floatBytes": []})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -262,25 +265,41 @@ print("done")
             pytest.skip("mounting is not allowed here")
         assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
-    @pytest.mark.parametrize("failing", ["write", "fsync"])
+    @pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
     def test_device_that_fails(
         self, code: int, failing: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = tmp_path / "a.mlmodel"
+        """No other way is tried: it would fail as well, and the disk is busy enough."""
+        path, tries = tmp_path / "a.mlmodel", []
         path.write_bytes(OLD)
 
         def fail(*_: Any) -> None:
+            tries.append(failing)
             raise OSError(code, os.strerror(code))
 
-        if failing == "fsync":
-            monkeypatch.setattr(os, "fsync", fail)
-        else:
-            monkeypatch.setattr(whole, "_fill", fail)
+        monkeypatch.setattr(*((whole, "_fill") if failing == "write" else (os, failing)), fail)
         with pytest.raises(FileError, match=os.strerror(code)):
             disk.write(path, NEW)
+        assert tries == [failing]
         assert path.read_bytes() == OLD
         assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_what_cannot_be_removed_either(
+        self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The error is the one that came first."""
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", full)
+        monkeypatch.setattr(os, "rmdir", broken)
+        with pytest.raises(FileError, match="No space left on device"):
+            disk.write(tmp_path / "a.mlpackage", NEW)
 
     def test_folder_that_cannot_be_synced(
         self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -296,6 +315,51 @@ print("done")
         monkeypatch.setattr(os, "fsync", no_folders)
         disk.write(tmp_path / "a.mlmodel", NEW)
         assert (tmp_path / "a.mlmodel").read_bytes() == NEW
+
+
+class TestOrder:
+    """FILE-6: ... at every moment, and whatever ends the writer, be it the power: the bytes are on the disk
+    before the name is.
+    """
+
+    def written(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Write a file or package; tell what was brought to the disk, in order, each file with all bytes."""
+        synced: list[os.stat_result] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number)))
+            disk.write(path, NEW[:100])  # so few that they would wait for more
+        found = {each.stat().st_ino: each for each in (path.parent, path, *path.rglob("*"))}
+        for status in synced:
+            assert stat.S_ISDIR(status.st_mode) or status.st_size == found[status.st_ino].stat().st_size
+        return [str(found[status.st_ino].relative_to(path.parent)) for status in synced]
+
+    def test_file(self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for _ in ("new", "old"):
+            assert self.written(tmp_path / "a.mlmodel", monkeypatch) == ["a.mlmodel", "."]
+
+    def test_package(self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The manifest gets its name when there is all that it leads to; a new package comes last."""
+        path = tmp_path / "a.mlpackage"
+        files = ["Data/com.apple.CoreML/model.mlmodel", "Manifest.json"]
+        parts = [*files, "Data/com.apple.CoreML", "Data", "."]
+        due = [os.path.normpath(f"a.mlpackage/{part}") for part in parts]
+        assert self.written(path, monkeypatch) == [*due, "."]
+        assert self.written(path, monkeypatch) == due
+
+    def test_what_there_is_to_see(self, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing until the file is whole or, where it needs a name, one that says whose it is."""
+        seen: list[list[str]] = []
+        monkeypatch.setattr(os, "fsync", lambda number: seen.append(os.listdir(tmp_path)))
+        disk.write(tmp_path / "a.mlmodel", NEW)
+        names, whole_ones = seen
+        assert whole_ones == ["a.mlmodel"]
+        assert len(names) == (way == "named")
+        assert all(re.fullmatch(r"\.refquant-[0-9a-f]+\.tmp", name) for name in names)
+
+    def test_nothing_stays_open(self, way: str, tmp_path: Path) -> None:
+        before = set(os.listdir("/dev/fd"))
+        disk.write(tmp_path / "a.mlpackage", NEW)
+        assert set(os.listdir("/dev/fd")) <= before
 
 
 class TestNamesAndLinks:
@@ -322,6 +386,20 @@ class TestNamesAndLinks:
                 disk.write(path, NEW)
         assert os.readlink(tmp_path / name) == "other"
         assert sorted(os.listdir(tmp_path)) == sorted([name, "other"])
+
+    def test_pipe(self, tmp_path: Path) -> None:
+        """What is no file cannot be replaced: it is written to, if that is allowed."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            with pytest.raises(FileError, match="pipe exists already"):
+                disk.write(pipe, OLD, overwrite=False)
+            disk.write(pipe, b"new")
+            assert os.read(reader, 100) == b"new"
+        finally:
+            os.close(reader)
+        assert pipe.is_fifo()
 
     def test_hard_link(self, way: str, tmp_path: Path) -> None:
         """The name gets the new file; another name of the old file still has that."""
@@ -495,6 +573,42 @@ for round in range(50):
         for process in processes:
             process.communicate()
 
+    @pytest.mark.parametrize("name", ["a.mlmodel", "a.mlpackage"])
+    def test_seen_too_late(
+        self, name: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What appears after it has been looked for is left as it is all the same."""
+        path = tmp_path / name
+        disk.write(path, OLD, overwrite=False)
+        monkeypatch.setattr(Path, "exists", lambda each, **_: each != path and os.path.exists(each))
+        with pytest.raises(FileError, match=f"{name} exists already"):
+            disk.write(path, NEW, overwrite=False)
+        assert disk.read(path) == OLD
+        disk.write(path, NEW)
+        assert disk.read(path) == NEW
+        assert os.listdir(tmp_path) == [name]
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_package_that_is_made_meanwhile(
+        self, overwrite: bool, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At the last moment: it stays, or its files are replaced."""
+        path, others, rename = tmp_path / "a.mlpackage", tmp_path / "b.mlpackage", os.rename
+        disk.write(others, OLD)
+
+        def late(source: Path, target: Path) -> None:
+            rename(others, target)
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", late)
+        if overwrite:
+            disk.write(path, NEW)
+        else:
+            with pytest.raises(FileError, match="exists already"):
+                disk.write(path, NEW, overwrite=False)
+        assert disk.read(path) == (NEW if overwrite else OLD)
+        assert os.listdir(tmp_path) == ["a.mlpackage"]
+
 
 class TestWays:
     """Where there are no files without names, or no links to them, they have names at once."""
@@ -535,8 +649,51 @@ class TestWays:
 
         monkeypatch.setattr(os, "link", refuse)
         disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
+        assert (tmp_path / "a.mlmodel").read_bytes() == OLD
         disk.write(tmp_path / "a.mlmodel", NEW)
         with pytest.raises(FileError, match="exists already"):
             disk.write(tmp_path / "a.mlmodel", OLD, overwrite=False)
         assert (tmp_path / "a.mlmodel").read_bytes() == NEW
+        assert os.listdir(tmp_path) == ["a.mlmodel"]
+
+    def test_no_flag_for_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        spec = importlib.util.spec_from_file_location("elsewhere", whole.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        elsewhere = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(elsewhere)
+        assert elsewhere.NAMELESS == 0
+
+    def test_folders_that_cannot_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on Windows, whose Python knows no files without names: none is asked for."""
+        function = os.open
+
+        def refuse(path: Any, *arguments: Any, **options: Any) -> Any:
+            if os.path.isdir(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return function(path, *arguments, **options)
+
+        monkeypatch.setattr(whole, "NAMELESS", 0)
+        monkeypatch.setattr(os, "open", refuse)
+        disk.write(tmp_path / "a.mlmodel", NEW)
+        assert (tmp_path / "a.mlmodel").read_bytes() == NEW
+
+    def test_names_that_are_not_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On Windows a file that must not take the place of another needs no link: its name is changed."""
+        path, rename = tmp_path / "a.mlmodel", os.rename
+
+        def refuse(source: Path, target: Path) -> None:
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            rename(source, target)
+
+        monkeypatch.setattr(whole, "_nameless", unknown)
+        monkeypatch.setattr(os, "name", "nt")
+        monkeypatch.setattr(os, "rename", refuse)
+        monkeypatch.delattr(os, "link")
+        whole.write_whole(path, OLD, overwrite=False)
+        with pytest.raises(FileExistsError):
+            whole.write_whole(path, NEW, overwrite=False)
+        assert path.read_bytes() == OLD
         assert os.listdir(tmp_path) == ["a.mlmodel"]

@@ -13,7 +13,7 @@ from refquant.model import whole
 def knows_nameless(folder: Path) -> bool:
     """Whether there can be files without names in a folder, found out without refquant."""
     try:
-        number = os.open(folder, whole.NAMELESS | os.O_WRONLY, 0o600)
+        number = os.open(folder, getattr(os, "O_TMPFILE", 0) | os.O_WRONLY, 0o600)
     except OSError:
         return False
     os.close(number)

@@ -25,6 +25,7 @@ from tests.mutants.run import Runner
 TESTS = (
     *("tests/codec/test_*.py", "tests/model/test_*.py", "tests/spec/test_layers.py"),
     *("tests/spec/test_examples.py", "tests/test_quantize.py", "tests/test_refusals.py"),
+    *("tests/schema/test_schema.py::TestFloats", "tests/schema/test_schema.py::TestSameBytes"),
     "tests/test_parallel.py::TestArguments",
 )
 

@@ -14,7 +14,6 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -137,12 +136,16 @@ def swap(mutant: Mutant) -> None:
     found: Any = import_module(mutant.module)
     for name in mutant.function:
         found = vars(found)[name] if isinstance(found, type) else getattr(found, name)
-    if isinstance(found, cached_property):
-        found = found.func
-    found = getattr(found, "fget", None) or getattr(found, "__func__", found)
+    for inner in ("fget", "func", "__func__"):  # of a property, a cached one, a method of a class
+        found = getattr(found, inner, found)
     while hasattr(found, "__wrapped__"):
         found = found.__wrapped__
     found.__code__ = _code(compiled(mutant), mutant.function)
+    forget()
+
+
+def forget() -> None:
+    """Forget what functions of refquant have cached."""
     for name, module in list(sys.modules.items()):
         if name.startswith("refquant"):
             for value in vars(module).values():
@@ -182,6 +185,7 @@ def measure(tests: str, result: Path) -> None:
     def act(suite: Suite, items: list[pytest.Item]) -> None:
         for item, following in zip(items, [*items[1:], None]):
             measuring.switch_context(item.nodeid)
+            forget()  # or only the first test would be seen to run what is cached
             before = sum(os.times()[:4])
             if not suite.run(item, following):
                 failed.append(item.nodeid)

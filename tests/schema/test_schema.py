@@ -194,8 +194,9 @@ class TestFloats:
         assert list(params.floatValue) == list(self.VALUES)
         assert message.SerializeToString() == data
         mixed = Model.FromString(self.wrap(b"\x0d" + words[0] + b"\x0a\x04" + words[1]))
-        with pytest.raises(TensorError, match="order"):
+        with pytest.raises(TensorError, match=r"'fc' \(innerProduct\), tensor weights: .* order") as caught:
             load(mixed)
+        assert caught.value.rule == "TEN-3"
 
     def test_other_wire_types(self) -> None:
         """A number or eight bytes in place of floats are no floats to any reader, and stay."""
