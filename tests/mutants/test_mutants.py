@@ -76,7 +76,8 @@ class TestFaults:
         assert sorted(each.split(": ", 2)[2] for each in ids) == sorted(FAULTS[source])
 
     def test_types_are_left_alone(self, scratch: Scratch) -> None:
-        assert scratch.ids("def some(a: 'x' | 1) -> 'y': ...\nT = TypeVar('T', 'x')\n") == []
+        variables = "T = TypeVar('T', 'x')\nL = Literal['x']\n"
+        assert scratch.ids(f"def some(a: 'x' | 1) -> 'y': ...\n{variables}") == []
 
     def test_each_is_another_program(self, scratch: Scratch) -> None:
         found = scratch.mutants("def some(a=1):\n    return [b + 1 for b in range(a) if b]\n")
