@@ -35,6 +35,12 @@ class TestStreamOfBits:
         assert packing.pack(codes, nbits) == oracle.pack(list(codes), nbits)
         assert packing.unpack(packing.pack(codes, nbits), nbits, count) == codes
 
+    def test_codes_of_eight_bits_are_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is moved: there are no lanes."""
+        for name in ("_pack_lanes", "_unpack_lanes"):
+            monkeypatch.setattr(packing, name, lambda data, nbits: pytest.fail("moved"))
+        assert packing.pack(b"\0\x7f\xff", 8) == packing.unpack(b"\0\x7f\xff", 8, 3) == b"\0\x7f\xff"
+
     def test_by_hand(self) -> None:
         assert packing.pack(bytes([5, 1, 7]), 3) == bytes([0b10100111, 0b10000000])
 
