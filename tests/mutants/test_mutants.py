@@ -22,6 +22,7 @@ FAULTS = {
     "x = not a": ["not a -> a"],
     "x = a or b": ["a or b -> a and b"],
     "x = 3": ["3 -> 4", "3 -> 2"],
+    "x = 1e16": [],
     "x = a + 1": ["a + 1 -> a - 1", "a + 1 -> a + 2", "a + 1 -> a + 0"],
     "x = f(True)": ["f(True) -> f(False)"],
     "x = 'form'": ["'form' -> 'formX'"],
