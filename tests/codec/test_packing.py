@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +37,21 @@ class TestStreamOfBits:
         codes = bytes((7 * i * i + i // 3) % (1 << nbits) for i in range(count))
         assert packing.pack(codes, nbits) == oracle.pack(list(codes), nbits)
         assert packing.unpack(packing.pack(codes, nbits), nbits, count) == codes
+
+    @pytest.mark.parametrize("nbits", [1, 3, 7])
+    def test_work_grows_as_the_codes_do(self, monkeypatch: pytest.MonkeyPatch, nbits: int) -> None:
+        """And not as their square: each piece is looked at once, by itself."""
+        sizes: list[int] = []
+
+        def counted(work: Callable[[bytes, int], bytes], data: bytes, nbits: int) -> bytes:
+            sizes.append(len(data))
+            return work(data, nbits)
+
+        for name in ("_pack_lanes", "_unpack_lanes"):
+            monkeypatch.setattr(packing, name, partial(counted, getattr(packing, name)))
+        codes = bytes(packing.CHUNK + 8)
+        assert packing.unpack(packing.pack(codes, nbits), nbits, len(codes)) == codes
+        assert sizes == [packing.CHUNK, 8, packing.CHUNK * nbits // 8, nbits]
 
     def test_codes_of_eight_bits_are_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is moved: there are no lanes."""
