@@ -59,6 +59,10 @@ class TestStreamOfBits:
         assert same(packing.unpack(packing.pack(codes, nbits), nbits, len(codes)), codes)
         assert sizes == [packing.CHUNK, 8, packing.CHUNK * nbits // 8, nbits]
 
+    def test_masks_are_as_long_as_the_lanes(self) -> None:
+        assert packing._mask(16, 16, 3) == int("0007" * 4 * 16, 16)
+        assert packing._mask(1, 64, 28) == 0x0FFF_FFFF
+
     def test_codes_of_eight_bits_are_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is moved: there are no lanes."""
         for name in ("_pack_lanes", "_unpack_lanes"):
