@@ -30,27 +30,31 @@ def test_there_is_nothing_in_a_tensor_but_what_is_said() -> None:
     assert Request("half", 16) == ("half", 16, None, False, False, False)
 
 
-class TestTimes:
-    """A conversion tells the seconds of the arithmetic and those of the packing, each by itself."""
+class TestConversion:
+    """A conversion tells the form, and the seconds of the arithmetic and of the packing, each by itself."""
 
     @pytest.fixture(autouse=True)
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         times: Iterator[float] = iter([10.0, 12.0, 17.0])
         monkeypatch.setattr(stored, "perf_counter", lambda: next(times))
 
-    @pytest.mark.parametrize("mode", stored.UNPACKED)
-    def test_without_packing(self, mode: str) -> None:
+    @pytest.mark.parametrize(
+        ("mode", "form"), [("dequantization", "float32"), ("half", "float16"), ("int8", "int8")]
+    )
+    def test_without_packing(self, mode: str, form: str) -> None:
         task = Task(WHERE, stored.float32(weights([1.0, 2.0])), Layout((2,)))
         found = stored.convert(task, Request(mode, 16))
         assert isinstance(found, stored.Converted)
-        assert found[1:] == (0, 2.0, 0.0, None)
+        assert found == (found.stored, 0, 2.0, 0.0, None)
+        assert found.stored.form == form
 
-    @pytest.mark.parametrize("mode", ["linear", "linear_lut"])
-    def test_with_packing(self, mode: str) -> None:
+    @pytest.mark.parametrize(("mode", "form"), [("linear", "linear"), ("linear_lut", "lut")])
+    def test_with_packing(self, mode: str, form: str) -> None:
         task = Task(WHERE, stored.float32(weights([1.0, 1 + 2.0**-22])), Layout((2,)))
         found = stored.convert(task, Request(mode, 4))
         assert isinstance(found, stored.Converted)
-        assert found[1:] == (1, 2.0, 5.0, None)
+        assert found == (found.stored, 1, 2.0, 5.0, None)
+        assert found.stored.form == form
 
 
 class TestFloats:
