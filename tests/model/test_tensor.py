@@ -44,6 +44,12 @@ class TestForms:
         assert made == params
 
 
+def test_what_counts_as_empty() -> None:
+    """TEN-1: ... Raw bytes without a `quantization` message count as empty."""
+    assert tensor.take(WeightParams(rawValue=b"\1", int8RawValue=b"\1")) == Stored("empty")
+    assert tensor.take(bending.linear(b"", 8, [1.0])) == Stored("empty")
+
+
 class TestRuns:
     """TEN-3: A reader MUST accept `floatValue` split over several packed runs or written unpacked, and give
     the same weights as for one packed run.
