@@ -27,6 +27,7 @@ def test_rounds_once() -> None:
 def test_what_tells_them_apart() -> None:
     """The sum that is asked for is another number where it is rounded twice."""
     large, small = binary64.rounds_once.__defaults__ or ()
+    assert binary64.rounds_once(large, small)
     assert large + small == 10000000000000002
     assert extended(large, small) == 10000000000000004
 

@@ -303,7 +303,8 @@ class TestSymmetric:
         assert (found.codes, found.scales.tolist(), found.collapsed) == (b"\0\0", [0.0], ())
 
     def test_zero_is_the_middle_code(self) -> None:
-        assert symmetric.encode(weights([0.0, 3.0]), Channels(1, 1, 2)).codes == bytes([128, 255])
+        codes = symmetric.encode(weights([0.0, 3.0]), Channels(1, 1, 2)).codes
+        assert codes == bytes([128, 255]) == bytes([1 << symmetric.NBITS - 1, (1 << symmetric.NBITS) - 1])
 
 
 class TestNotFinite:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from refquant.errors import ShapeError
+from refquant.errors import HalfRangeError, ShapeError
 from refquant.model import stored
 from refquant.model.layout import Layout
 from refquant.model.stored import NONE, Request, Stored, Task
@@ -23,11 +23,19 @@ WHERE = {"layer": "fc", "layer_type": "innerProduct", "tensor": "weights"}
 
 def test_every_form_can_be_read() -> None:
     assert tuple(stored.DECODERS) == stored.FORMS
+    assert stored.decode(Stored("empty"), Layout((2,))) == weights([])
 
 
 def test_there_is_nothing_in_a_tensor_but_what_is_said() -> None:
-    assert Stored("empty") == ("empty", b"", 0, NONE, NONE, NONE)
-    assert Request("half", 16) == ("half", 16, None, False, False, False)
+    assert stored.float32(weights([])) == Stored("float32") == ("float32", b"", 0, NONE, NONE, NONE)
+
+
+def test_nothing_is_done_but_what_is_asked_for() -> None:
+    """HALF-3: On request a writer MAY leave a whole layer in float32."""
+    request, large = Request("half", 16), stored.float32(weights([70000.0]))
+    assert tuple(request) == ("half", 16, None, False, False, False)
+    with pytest.raises(HalfRangeError):
+        stored.convert(Task(WHERE, large, Layout((1,))), request)
 
 
 class TestConversion:
