@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, Union
 
+from refquant.errors import TensorError
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
 from refquant.model.layers import Row, Site, inner_networks, sites
@@ -35,7 +36,7 @@ class TensorInfo(NamedTuple):
     tensor: str
     #: Shape that the layer states; empty where quantization does not cover the tensor, or it is a scalar.
     shape: tuple[int, ...]
-    #: One of `stored.FORMS`.
+    #: One of `stored.FORMS`, or `codes` where nothing says how to read them, which a custom layer may know.
     form: str
     #: Bits a weight.
     bits: int
@@ -128,15 +129,26 @@ def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
             if not any(params is each for each in covered):
                 found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
     # The name is read once: it may be long, and a custom layer have any number of tensors.
-    return (_info(site, name) for site in found if tensor.located_form(site) != "empty")
+    forms = ((site, _form(site)) for site in found)
+    return (_info(site, name, form) for site, form in forms if form != "empty")
 
 
 #: Stands in for the row of a tensor that the table of layers does not have.
 UNCOVERED = Row("", lambda parameters: Layout(()))
 
 
-def _info(site: Site, name: str) -> TensorInfo:
-    params, form = site.params, tensor.located_form(site)
+def _form(site: Site) -> str:
+    """Tell a tensor's form, or that its codes are for its custom layer to read."""
+    try:
+        return tensor.located_form(site)
+    except TensorError as error:
+        if error.rule == "TEN-5" and site.layer_type == "custom":
+            return "codes"
+        raise
+
+
+def _info(site: Site, name: str, form: str) -> TensorInfo:
+    params = site.params
     values = sum(map(len, (*params.floatBytes, params.float16Value, params.rawValue, params.int8RawValue)))
     bits = BITS.get(form, params.quantization.numberOfBits)
     shape = site.layout.shape

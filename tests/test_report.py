@@ -69,6 +69,24 @@ class TestInspect:
         ]
         assert not any(info.covered for info in inspect_weights(model))
 
+    def test_codes_that_only_a_custom_layer_can_read(self) -> None:
+        """A future kind of quantization, say. Validation has nothing against them."""
+        model = network(ROWS["custom"])
+        params = model.neuralNetwork.layers[0].custom.weights[0]
+        params.Clear()
+        params.rawValue, params.quantization.numberOfBits = bytes(6), 4
+        assert not refquant.validate_model(model)
+        found = inspect_weights(model)[0]
+        assert (found.form, found.bits, found.entries, found.bytes, found.weights) == ("codes", 4, 0, 6, 12)
+
+    def test_codes_that_no_layer_can_read(self) -> None:
+        model = inner_product([1.0])
+        params = model.neuralNetwork.layers[0].innerProduct.weights
+        params.Clear()
+        params.rawValue, params.quantization.numberOfBits = bytes(6), 4
+        with pytest.raises(refquant.TensorError, match=r"layer 'fc' .*neither scales nor"):
+            inspect_weights(model)
+
     def test_dynamic_int8(self) -> None:
         model = inner_product([1.0, 2.0, 3.0, 4.0])
         model.neuralNetwork.arrayInputShapeMapping = 1  # type: ignore[assignment] # EXACT_ARRAY_MAPPING

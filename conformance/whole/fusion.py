@@ -50,6 +50,7 @@ def fusion(family: Family) -> None:
     readers(family)
     writers(family)
     batchnorms(family)
+    past_the_end(family)
     not_pairs(family)
 
 
@@ -282,6 +283,25 @@ def batchnorms(family: Family) -> None:
         model = chain(convolution(bias=False), batchnorm(epsilon=epsilon))
         store_float32(params(model, 1, "variance"), array("f", [1.0, variance, 2.0, 1.0, 1.0, 1.0]))
         ask(family, title, "FUS-13 FUS-5", "fusion DEP-1", model, LINEAR)
+
+
+def past_the_end(family: Family) -> None:
+    """Numbers that are infinite when fused, or were so before: both layers stay."""
+    for title, producer, consumer, first, second in (
+        ("a weight", convolution(bias=False), scale(), (0, "weights"), (1, "scale")),
+        ("a bias, of a product", product(6, 4, bias=True), scale(), (0, "bias"), (1, "scale")),
+        ("a bias, of a sum", convolution(), Net.bias, (0, "bias"), (1, "bias")),
+        ("a weight, of a batchnorm", convolution(), Net.batchnorm, (0, "weights"), (1, "gamma")),
+        ("a bias, of a batchnorm", convolution(bias=False), Net.batchnorm, (1, "mean"), (1, "gamma")),
+        ("a gamma", Net.batchnorm, scale(), (0, "gamma"), (1, "scale")),
+        ("a beta", Net.batchnorm, scale(), (0, "beta"), (1, "scale")),
+    ):
+        model = chain(producer, consumer)
+        for index, tensor in (first, second):
+            held = params(model, index, tensor)
+            store_float32(held, array("f", [3e38, *held.floatValue[1:]]))
+        flags = "fusion DEP-1" if "of a batchnorm" in title else "fusion DEP-50"
+        ask(family, f"{title}, past binary32", "FUS-16", flags, model, LINEAR)
 
 
 def not_pairs(family: Family) -> None:

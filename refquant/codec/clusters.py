@@ -190,11 +190,12 @@ def best(grid: Grid, size: int, price: int = 0) -> tuple[list[int], int]:
         if (attempt > GUESSES and attempt % 2) or not low < price < high:
             price = fair
         found = buy(grid, price)
-        if price == fair and found.profit(price) - max(few.profit(price), many.profit(price)) <= last:
+        # At the fair price few and many cost the same, but for a remainder in favour of many.
+        if price == fair and found.profit(price) - many.profit(price) <= last:
             return _joined(few.path, many.path, size), price
         if found.clusters <= size:
             few, high = found, price
-        if found.clusters >= size:
+        else:
             many, low = found, price
         price = price * found.clusters**3 // size**3
 

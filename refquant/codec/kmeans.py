@@ -163,7 +163,7 @@ def _cut(values: array[float], size: int) -> tuple[Grid, list[int], int]:
         count = each * size + more
         grid = clusters.grid(values, clusters.cells(values, count))
         if len(grid.edges) - 1 <= size:
-            return grid, grid.edges, 0
+            return grid, grid.edges, price
         path, price = clusters.best(grid, size, price)
         if len(grid.edges) - 1 < count:  # a cell for each distinct weight: there is no more to see
             break

@@ -112,7 +112,8 @@ def _flat(values: Any) -> Iterator[Any]:
     if isinstance(values, (str, dict)) or not isinstance(values, Iterable):
         raise TypeError
     for value in values:
-        if hasattr(value, "tolist") or isinstance(value, (list, tuple)):
+        value = value.tolist() if hasattr(value, "tolist") else value  # a number of numpy's has it, too
+        if isinstance(value, (list, tuple)):
             yield from _flat(value)
         else:
             yield value
@@ -123,7 +124,7 @@ def _checked_table(table: list[Any], nbits: int) -> array[float]:
         raise LutFunctionError(f"lut_function gave a table of {len(table)}, not {1 << nbits}", rule="LUT-5")
     try:
         stored = array("f", table)
-        check_finite(stored, "table entry")
+        check_finite(stored)
     except (TypeError, NonFiniteError, OverflowError):
         index = next(i for i, entry in enumerate(table) if not _is_number(entry))
         raise LutFunctionError(

@@ -19,7 +19,7 @@ def look_up(codes: bytes, table: array[float]) -> array[float]:
     The table has 1 to 256 entries, and every code must be less than their number. No number is made: each
     of the four bytes of an entry is looked up for all codes at once. Rule: LUT-6.
     """
-    entries = table.tobytes().ljust(4 * FULL, b"\0")
+    entries = table.tobytes().ljust(4 * FULL)  # with what does not matter: no code is so great
     found = bytearray(4 * len(codes))
     for byte in range(4):
         found[byte::4] = codes.translate(entries[byte::4])

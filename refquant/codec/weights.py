@@ -7,7 +7,6 @@ two have in common: length, index, slice, iteration, `tolist`, `tobytes`. Types 
 from __future__ import annotations
 
 import math
-import sys
 from array import array
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +16,7 @@ from refquant.errors import NonFiniteError
 CHUNK = 1 << 12
 
 #: Position in memory of the byte of a float32 number that has the sign and most of the exponent.
-HIGH_BYTE = 3 if sys.byteorder == "little" else 0
+HIGH_BYTE = array("f", [-0.0]).tobytes().index(0x80)
 
 #: That byte of every NaN, every infinity and every number of at least 2^127, positive or negative.
 GREATEST_BYTES = (0x7F, 0xFF)

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Callable, NamedTuple, Optional
 
 from refquant.codec.channels import Channels, join, split
+from refquant.codec.weights import check_finite
 from refquant.errors import RefquantError
 from refquant.model import tensor
 from refquant.model.layers import inner_networks, sites
@@ -67,7 +68,7 @@ def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLa
     Takes time linear in the number of layers: a producer's only candidate is the one reader of its output,
     and fusing a pair changes the candidates of no other producer. `names` is counted over the whole model
     before the first fusion and kept up to date; `frozen` tells which layers may not be touched (updatable
-    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-15, FILE-4.
+    ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
     """
     chain = _Chain(list(network.layers), names, frozen)
     for producer_type in TARGETS:
@@ -175,23 +176,26 @@ FusionRule = Callable[["array[float] | None", Parameters, int], Fused]
 
 
 def _fuse_pair(producer: NeuralNetworkLayer, consumer: NeuralNetworkLayer) -> bool:
-    """Work the consumer into the producer's tensors, or answer False and change nothing. Rule: FUS-10."""
+    """Work the consumer into the producer's tensors, or answer False and change nothing.
+
+    Rule: FUS-10, FUS-16.
+    """
     producer_type, consumer_type = producer.WhichOneof("layer") or "", consumer.WhichOneof("layer") or ""
     rule = PAIRS.get((producer_type, consumer_type))
     if rule is None:
         return False
     try:
         target = _target(producer, producer_type)
-        factors, bias = rule(target.old_bias, getattr(consumer, consumer_type), target.channels.count)
+        factors, shifts = rule(target.old_bias, getattr(consumer, consumer_type), target.channels.count)
+        weights = _finite(target.old_weights if factors is None else _scaled(target, factors))
+        bias = None if shifts is None else _finite(array("f", shifts))
     except (Unfusable, RefquantError):
         # A tensor that breaks a rule is reported when it is its turn to be quantized.
         return False
     if factors is not None:
-        parts = split(target.old_weights, target.channels)
-        scaled = (array("f", [factor * w for w in part]) for factor, part in zip(factors, parts))
-        tensor.store_float32(target.weights, join(scaled, target.channels))
+        tensor.store_float32(target.weights, weights)
     if bias is not None:
-        tensor.store_float32(target.bias, array("f", bias))
+        tensor.store_float32(target.bias, bias)
         if producer_type != "batchnorm":
             getattr(producer, producer_type).hasBias = True
     return True
@@ -219,6 +223,19 @@ def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
     )
 
 
+def _scaled(target: Target, factors: Vector) -> array[float]:
+    """Multiply a producer's weights by the factors of their channels."""
+    parts = split(target.old_weights, target.channels)
+    scaled = (array("f", [factor * w for w in part]) for factor, part in zip(factors, parts))
+    return join(scaled, target.channels)
+
+
+def _finite(numbers: array[float]) -> array[float]:
+    """Give numbers back, where all are finite in binary32. Rule: FUS-16."""
+    check_finite(numbers)
+    return numbers
+
+
 def _float32(params: WeightParams, count: int) -> array[float]:
     """Read a tensor of the producer, which must be in float32."""
     if tensor.form(params) != "float32":
@@ -232,11 +249,11 @@ def _float32(params: WeightParams, count: int) -> array[float]:
 def _vector(params: WeightParams, shape: Sequence[int], count: int) -> Vector:
     """Read a tensor of the consumer as one number for each channel: float32 or half, or one for all.
 
-    A shape that runs over space and not over channels does not fuse. Rule: FUS-10, FUS-15.
+    A shape that runs over space and not over channels does not fuse. Rule: FUS-10, FUS-15, FUS-16.
     """
     if tensor.form(params) not in ("float32", "float16"):
         raise Unfusable
-    values = list(tensor.decode_params(params, Layout(tuple(shape))))
+    values = list(_finite(tensor.decode_params(params, Layout(tuple(shape)))))
     if len(values) == 1:
         return values * count
     if len(values) != count or shape[0] != count:
@@ -249,14 +266,14 @@ def _normalises_by_constants(batchnorm: Parameters) -> bool:
 
 
 def _batchnorm(bias: array[float] | None, batchnorm: Parameters, count: int) -> Fused:
-    """Factors and bias of a convolution that takes up a batchnorm. Rule: FUS-5, FUS-13."""
+    """Factors and bias of a convolution that takes up a batchnorm. Rule: FUS-5, FUS-13, FUS-16."""
     if not _normalises_by_constants(batchnorm):
         raise Unfusable
     gamma, beta, mean, variance = (
         _vector(params, (batchnorm.channels,), count)
         for params in (batchnorm.gamma, batchnorm.beta, batchnorm.mean, batchnorm.variance)
     )
-    if not all(v + batchnorm.epsilon > 0 for v in variance):  # as a NaN is not
+    if not all(0 < v + batchnorm.epsilon < math.inf for v in variance):  # which no NaN is
         raise Unfusable
     roots = [math.sqrt(v + batchnorm.epsilon) for v in variance]
     old = bias or [0.0] * count

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refquant.errors import RefquantError, ShapeError
-from refquant.model.layers import Row, Site
+from refquant.model.layers import MOST_DIMENSIONS, Row, Site
 from refquant.model.layout import Layout
 from refquant.schema.coreml import WeightParams
+
+#: Ranks of every array that there is.
+ANY_RANK = tuple(range(1, MOST_DIMENSIONS + 1))
 
 #: Layer type -> how many dimensions the shapes that it lists may have. Rule: LAY-6.
 RANKS: dict[str, tuple[int, ...]] = {
     "bias": (1, 3),
     "scale": (1, 3),
     "loadConstant": (3,),
-    "loadConstantND": (1, 2, 3, 4, 5),
-    "layerNormalization": (1, 2, 3, 4, 5),
+    "loadConstantND": ANY_RANK,
+    "layerNormalization": ANY_RANK,
 }
 
 #: Row of a tensor whose shape no layer states, such as an activation's.
@@ -56,7 +59,7 @@ class Held(NamedTuple):
     def nbits(self) -> int:
         """Number of bits of a code; 0 where it is one that codes cannot have."""
         nbits = self.params.quantization.numberOfBits
-        return nbits if 1 <= nbits <= 8 else 0
+        return nbits if nbits <= 8 else 0
 
     @property
     def weights(self) -> int:
@@ -90,6 +93,6 @@ def _layout(site: Site) -> tuple[Layout | None, RefquantError | None]:
         return None, error
     ranks, rank = RANKS.get(site.layer_type), len(layout.shape)
     if ranks and rank not in ranks:
-        allowed = f"{ranks[0]} to {ranks[-1]}" if len(ranks) > 2 else " or ".join(map(str, ranks))
+        allowed = f"{ranks[0]} to {ranks[-1]}" if ranks is ANY_RANK else " or ".join(map(str, ranks))
         return None, ShapeError(f"its shape has {rank} dimensions, not {allowed}", rule="LAY-6")
     return layout, None

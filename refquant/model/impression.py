@@ -26,8 +26,8 @@ FIXED_SIZES = {1: 8, 5: 4}
 #: Most fields at the top that are looked at; a model has about four.
 MOST_FIELDS = 100
 
-#: Most bits that a varint carries. Source: protobuf's encoding.
-VARINT_BITS = 64
+#: Most bytes of a varint. Source: protobuf's encoding.
+VARINT_BYTES = 10
 
 
 def impression(data: bytes) -> str:
@@ -75,10 +75,10 @@ def outline(data: bytes) -> tuple[list[int], int]:
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     """Read a number of seven bits a byte, the least significant first, and give the position after it."""
     value = 0
-    for shift in range(0, VARINT_BITS, 7):
+    for shift in range(0, 7 * VARINT_BYTES, 7):
         byte = data[position]
         position += 1
         value |= (byte & 127) << shift
         if byte < 128:
             return value, position
-    raise OverflowError("a varint of more than 64 bits")
+    raise OverflowError("a varint of more than ten bytes")

@@ -102,7 +102,7 @@ def _matrix(outputs: str, inputs: str) -> Callable[[Parameters], Layout]:
     return lambda parameters: Layout((getattr(parameters, outputs), getattr(parameters, inputs)), axis=0)
 
 
-def _listed(field: str, read_rank: int = 3) -> Callable[[Parameters], Layout]:
+def _listed(field: str, read_rank: int | None = 3) -> Callable[[Parameters], Layout]:
     """Layout of a constant whose shape is listed; of this rank, it may come with a scale for each row.
 
     Rule: LAY-6.
@@ -188,7 +188,7 @@ LAYERS: dict[str, tuple[Row, ...]] = {
     ),
     "bias": (Row("bias", _listed("shape")),),
     "loadConstant": (Row("data", _listed("shape")),),
-    "loadConstantND": (Row("data", _listed("shape", read_rank=-1)),),
+    "loadConstantND": (Row("data", _listed("shape", read_rank=None)),),
     "simpleRecurrent": (
         Row("weightMatrix", _INPUT),
         Row("recursionMatrix", _RECURSION),
@@ -206,7 +206,7 @@ LAYERS: dict[str, tuple[Row, ...]] = {
 #: Layer type -> weight tensors that quantization leaves alone, of layers that must have floats. Rule: LAY-9.
 FLOAT_LAYERS: dict[str, tuple[Row, ...]] = {
     "convolution3d": (Row("weights", _kernel_3d), Row("bias", _vector("outputChannels"), "hasBias")),
-    "layerNormalization": _rows("gamma beta", _listed("normalizedShape", read_rank=-1)),
+    "layerNormalization": _rows("gamma beta", _listed("normalizedShape", read_rank=None)),
 }
 
 #: Layer type -> the fields of its inner networks. Rule: LAY-4.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from fractions import Fraction
 from itertools import combinations
 
@@ -48,10 +49,16 @@ class TestEdges:
     ) -> None:
         assert clusters.cells(ascending(values), 3) == expected
 
+    def test_weights_in_the_middle_belong_to_the_lower_cell(self) -> None:
+        assert clusters.cells(ascending([0.0, 0.5, 0.5, 1.0]), 2) == [0, 3, 4]
+
     @given(some)
     def test_distinct_weights_are_cells_enough(self, values: list[float]) -> None:
         stored = ascending(values)
         assert clusters.distinct(stored) == clusters.cells(stored, len(stored) + 1)
+
+    def test_the_least_number_is_2_to_31_units(self) -> None:
+        assert every([0.0, TINY]).sums == [0, 0, 2**31]
 
     @given(some)
     def test_sums_of_distinct_weights_are_exact(self, values: list[float]) -> None:
@@ -99,7 +106,21 @@ class TestBuying:
             assert found.profit(price) == 9 * unit - 2 * price
             assert found == clusters._clustering(every([1.0, 2.0, 2.0]), found.path)
 
-    def test_how_much_work_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_equals_it_is_the_one_with_the_longest_last_cluster(self) -> None:
+        """KM-3: what is found is the same every time."""
+        unit = int(clusters.UNITS) ** 2
+        assert clusters.buy(every([0.0, 1.0, 2.0]), unit).path == [0, 1, 3]
+        assert clusters.buy(every([0.0, 1.0]), unit // 2).path == [0, 2]
+
+    @pytest.mark.parametrize(
+        ("part", "most"),
+        [
+            (1e-9, 1.5),  # A new start's turn comes next.
+            (1e-3, 6.0),
+            (1e9, 22.0),  # No turn comes: seen by doubling steps, and halving the last.
+        ],
+    )
+    def test_how_much_work_it_is(self, part: float, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
         # An end is compared with a few starts, however many there are.
         compared = 0
         queue = clusters._queue
@@ -113,11 +134,25 @@ class TestBuying:
             queue(line, start, counting, last)
 
         monkeypatch.setattr(clusters, "_queue", counted)
-        for count in (500, 1000, 2000, 4000):
+        for count in (500, 1000, 2000):
             compared, grid = 0, every(normal(count, 1).tolist())
-            price = int(clusters.UNITS**2 * 1e-3)
-            clusters.buy(grid, price)
-            assert compared < 9 * len(grid.edges)
+            clusters.buy(grid, int(clusters.UNITS**2 * part))
+            assert compared < most * len(grid.edges)
+
+
+class TestJoining:
+    """Two clusterings are joined where a cluster of the many first ends within one of the few."""
+
+    @pytest.mark.parametrize(
+        ("few", "many", "joined"),
+        [
+            ([0, 4, 5, 8], [0, 2, 4, 6, 7, 8], [0, 2, 4, 5, 8]),  # (2, 4) ends where (0, 4) does
+            ([0, 3, 5, 8], [0, 2, 4, 6, 7, 8], [0, 2, 4, 6, 8]),  # (6, 7) ends within (5, 8)
+            ([0, 7, 8], [0, 1, 2, 3, 4, 8], [0, 1, 2, 7, 8]),  # (2, 3) ends within (0, 7)
+        ],
+    )
+    def test_by_hand(self, few: list[int], many: list[int], joined: list[int]) -> None:
+        assert clusters._joined(few, many, 4) == joined
 
 
 class TestBest:
@@ -159,6 +194,22 @@ class TestBest:
 
         assert abs(worth(price) - worth(0)) <= len(grid.edges)
 
+    @given(few, st.integers(1, 5))
+    @example([0.0, 1.0], 1)
+    def test_the_price_buys_a_clustering_worth_as_much(self, values: list[float], size: int) -> None:
+        grid = every(values)
+        path, price = clusters.best(grid, min(size, len(grid.edges) - 1))
+        profit = clusters._clustering(grid, path).profit(price)
+        # Quotients are rounded down, in every cluster of the few or many that this may be joined of.
+        assert profit <= clusters.buy(grid, price).profit(price) <= profit + 3 * len(grid.edges)
+
+    def test_the_price_of_one_cluster_and_of_all(self) -> None:
+        # Cut in two, 0 and 1 have an inertia that is less by a half.
+        path, price = clusters.best(every([0.0, 1.0]), 1)
+        assert path == [0, 2]
+        assert price * SQUARED_UNIT > Fraction(1, 2)
+        assert clusters.best(every([0.0, 1.0]), 2) == ([0, 1, 2], 0)
+
     @given(even, st.integers(1, 9))
     def test_a_path_between_cells(self, values: list[float], count: int) -> None:
         stored = ascending(values)
@@ -171,17 +222,72 @@ class TestBest:
         )
         assert inertia_of_runs(stored, [grid.edges[at] for at in path]) == least
 
-    @pytest.mark.parametrize("power", [1, 3, 9])
-    @pytest.mark.parametrize("size", [2, 16, 200])
-    def test_how_many_prices_it_takes(self, power: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        prices = []
+
+class TestPrices:
+    """A search tries few prices: guesses, as the gain of one more cluster falls as 1 / k^3, and fair ones, at
+    which the fewer and the more clusters that have been bought cost the same.
+    """
+
+    # The inertia of 1 to 10 clusters of 0, 1 ... 9 is 82.5, 20, 9, 5, 2.5, 2, 1.5, 1, 0.5 and 0, so that one
+    # more gains 62.5, 11, 4 and 2.5, and from the sixth on 0.5.
+
+    @pytest.fixture
+    def prices(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Prices at which anything is bought, in order."""
+        tried: list[int] = []
         buy = clusters.buy
 
-        def counted(grid: clusters.Grid, price: int) -> clusters.Bought:
-            prices.append(price)
+        def noted(grid: clusters.Grid, price: int) -> clusters.Bought:
+            tried.append(price)
             return buy(grid, price)
 
-        monkeypatch.setattr(clusters, "buy", counted)
-        grid = every([w**power for w in normal(2000, size)])
-        clusters.best(grid, size)
+        monkeypatch.setattr(clusters, "buy", noted)
+        return tried
+
+    @pytest.mark.parametrize("power", [1, 3, 9])
+    @pytest.mark.parametrize("size", [2, 16, 200])
+    def test_few_are_tried(self, power: int, size: int, prices: list[int]) -> None:
+        clusters.best(every([w**power for w in normal(2000, size)]), size)
         assert len(prices) <= 16
+
+    def test_a_guess_follows_from_what_was_bought(self, prices: list[int]) -> None:
+        # The first buys 5 clusters, the second 4.
+        clusters.best(every([float(i) for i in range(10)]), 4)
+        first = 82.5 / 4**3
+        assert [price * SQUARED_UNIT for price in prices] == [first, first * 5**3 / 4**3]
+
+    def test_a_fair_price_follows_where_guesses_leave_the_range(self, prices: list[int]) -> None:
+        unit = int(clusters.UNITS) ** 2
+        clusters.best(every([float(i) for i in range(10)]), 7)
+        # It buys all 10, 5, and all again; the next guess would be more than the second.
+        first = (165 * unit // 2 + 1) // 7**3
+        second = first * 10**3 // 7**3
+        third = second * 5**3 // 7**3
+        assert third * 10**3 // 7**3 > second
+        # Between 5 clusters and 10 each gains a half.
+        assert prices == [first, second, third, unit // 2]
+
+    @pytest.mark.parametrize("first", [-1, 165 * int(clusters.UNITS) ** 2 // 2 + 1])
+    def test_a_first_price_at_which_no_choice_is_left_is_not_tried(
+        self, first: int, prices: list[int]
+    ) -> None:
+        clusters.best(every([float(i) for i in range(10)]), 4, first)
+        assert prices[0] == 165 * int(clusters.UNITS) ** 2 // 2 // 9
+
+    def test_nothing_is_bought_for_nothing(self, prices: list[int]) -> None:
+        # The inertia of one is 82.5, in units rounded up, and less than 7^3: a guess would be 0.
+        values = array("d", [i / clusters.UNITS for i in range(10)])
+        path, _ = clusters.best(clusters.grid(values, clusters.distinct(values)), 7)
+        assert len(path) == 8
+        assert prices[0] == 83 // 9
+
+    def test_after_four_guesses_every_other_price_is_fair(self, prices: list[int]) -> None:
+        unit = int(clusters.UNITS) ** 2
+        clusters.best(every([float(i) for i in range(12)]), 5, unit // 10**6)
+        guesses = [unit // 10**6]
+        for _ in range(3):
+            guesses.append(guesses[-1] * 12**3 // 5**3)  # each buys all 12
+        # The inertia of 1, 3, 4, 6 and 12 clusters is 143, 15, 8, 3 and 0. What is fair between 1 and 12 buys
+        # 3, the guess from that 4; between 4 and 12, 6, and the guess 6 again; between 4 and 6 no other.
+        fair = [143 * unit // 11, unit, 5 * unit // 2]
+        assert prices == [*guesses, fair[0], fair[0] * 3**3 // 5**3, fair[1], fair[1] * 6**3 // 5**3, fair[2]]

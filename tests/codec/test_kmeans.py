@@ -6,15 +6,16 @@ import hashlib
 import math
 import random
 from array import array
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refquant.codec import clusters, kmeans
-from refquant.errors import NonFiniteError
+from refquant.errors import ArgumentError, NonFiniteError
 from tests.codec.runs import ascending, inertia_of_runs, least_of_all, normal
 from tests.hard import TENSORS, TINY, after, bits, numbers, weights
 from tests.oracle import codec as oracle
@@ -68,6 +69,11 @@ class TestTable:
             kmeans.encode(weights([0.0, float("inf")]), 1)
         assert caught.value.index == 1
 
+    @pytest.mark.parametrize("nbits", [0, 9, 16])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            kmeans.encode(weights([0.0, 1.0]), nbits)
+
 
 class TestNearestEntry:
     """KM-2: Every weight MUST be coded as a nearest entry of the stored (binary32) table; at equal distance
@@ -96,6 +102,9 @@ class TestNearestEntry:
         assert kmeans.assign(weights([0.25, 0.5]), weights([-TINY, 1.0])) == b"\0\1"
         assert kmeans.assign(weights([0.5]), weights([TINY, 1.0])) == b"\0"
         assert kmeans.assign(weights([0.5]), weights([0.0, 1.0])) == b"\0"
+        # So it is where the lower one is the greater: half of -1 - 2^-149 lies below -0.5.
+        assert kmeans.assign(weights([-0.5]), weights([-1.0, -TINY])) == b"\1"
+        assert kmeans.assign(weights([-0.5]), weights([-1.0, TINY])) == b"\0"
 
 
 class TestDeterminism:
@@ -201,6 +210,68 @@ class TestInertia:
         assert kmeans.inertia(weights([]), b"", weights([0.0])) == 0
 
 
+class TestSearches:
+    """Prices are looked for among few cells, then among more, and only where there is something to choose."""
+
+    @pytest.fixture
+    def searches(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+        """Every search in turn: cells, clusters, and the price to start with."""
+        made: list[tuple[int, int, int]] = []
+        best = clusters.best
+
+        def noted(grid: clusters.Grid, size: int, price: int = 0) -> tuple[list[int], int]:
+            made.append((len(grid.edges) - 1, size, price))
+            return best(grid, size, price)
+
+        monkeypatch.setattr(clusters, "best", noted)
+        return made
+
+    @pytest.mark.parametrize("exact", [True, False])
+    @pytest.mark.parametrize("distinct", [1, 2, 3, 4])
+    def test_as_many_entries_as_weights_need_none(
+        self, distinct: int, exact: bool, searches: list[tuple[int, int, int]]
+    ) -> None:
+        kmeans.encode(weights([float(i) for i in range(distinct)] * 2), 2, exact)
+        assert searches == []
+
+    @pytest.mark.parametrize(
+        ("distinct", "nbits", "exact", "cells"),
+        [
+            (3, 1, False, [3]),
+            (71, 1, False, [71]),
+            (72, 1, False, [72, 72]),  # 4 * 2 + 64: there may be more weights than cells
+            (167, 1, False, [72, 167]),
+            (169, 1, False, [72, 168]),  # 20 * 2 + 128
+            (3000, 4, False, [128, 448]),
+            (3000, 4, True, [128, 448, 3000]),
+        ],
+    )
+    def test_numbers_of_cells(
+        self,
+        distinct: int,
+        nbits: int,
+        exact: bool,
+        cells: list[int],
+        searches: list[tuple[int, int, int]],
+    ) -> None:
+        kmeans.encode(weights([float(i) for i in range(distinct)]), nbits, exact)
+        assert [count for count, *_ in searches] == cells
+        assert {size for _, size, _ in searches} == {1 << nbits}
+
+    def test_all_edges_are_allowed_only_on_demand(self, searches: list[tuple[int, int, int]]) -> None:
+        kmeans.encode(weights([float(i) for i in range(169)]), 1)
+        assert [count for count, *_ in searches] == [72, 168]
+
+    def test_each_starts_from_the_price_of_the_one_before(self, searches: list[tuple[int, int, int]]) -> None:
+        values = weights([float(i) for i in range(200)])
+        kmeans.encode(values, 1, exact=True)
+        first, *later = (price for _, _, price in searches)
+        assert first == 0
+        for price, (count, *_) in zip(later, searches):
+            grid = clusters.grid(values, clusters.cells(values, count))
+            assert clusters.buy(grid, price).clusters == 2
+
+
 class TestErrorBound:
     """The inertia is no more than chapter 7 proves of the best table, and 0.1 %."""
 
@@ -251,6 +322,19 @@ class TestExact:
 class TestCertificate:
     """KM-4: what a table costs and what none can cost less than; no trust in how it was found is needed."""
 
+    @pytest.fixture
+    def prices(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Prices at which anything is bought, in order."""
+        tried: list[int] = []
+        buy = clusters.buy
+
+        def noted(grid: clusters.Grid, price: int) -> clusters.Bought:
+            tried.append(price)
+            return buy(grid, price)
+
+        monkeypatch.setattr(clusters, "buy", noted)
+        return tried
+
     @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=10), st.integers(1, 3))
     def test_no_clustering_costs_less_than_the_bound(self, values: list[float], nbits: int) -> None:
         stored = weights(values)
@@ -281,17 +365,50 @@ class TestCertificate:
         bound = kmeans._bound(values, clusters.grid(values, clusters.distinct(values)), 4, 1 << exponent)
         assert 0 <= bound <= least_of_all(values, 4)
 
+    def test_prices_follow_from_what_was_bought(self, prices: list[int]) -> None:
+        # One cluster of ten even weights has the inertia 82.5, two have 20, three 9, four 5. So 640 buys one
+        # cluster, 10 and 4.21875 buy three, and the bound is 9 + 3 * 4.21875 - 4 * 4.21875.
+        values, unit = ascending([float(i) for i in range(10)]), int(clusters.UNITS) ** 2
+        bound = kmeans._bound(values, clusters.grid(values, clusters.distinct(values)), 4, 640 * unit)
+        assert [price / unit for price in prices] == [640, 640 * 1**3 / 4**3, 10 * 3**3 / 4**3]
+        assert bound == math.nextafter(4.78125, 0)
+
+    def test_the_first_price_that_buys_enough_is_the_last(self, prices: list[int]) -> None:
+        values = ascending([float(i) for i in range(10)])
+        grid, price = clusters.grid(values, clusters.distinct(values)), 3 * int(clusters.UNITS) ** 2
+        assert kmeans._bound(values, grid, 4, price) == math.nextafter(5.0, 0)
+        assert prices == [price]
+
+    def test_a_price_far_too_high_tells_nothing(self) -> None:
+        values = ascending([float(i) for i in range(10)])
+        assert kmeans._bound(values, clusters.grid(values, clusters.distinct(values)), 4, 1 << 400) == 0
+
+    @given(st.lists(st.integers(0, 9), min_size=2, max_size=8), st.integers(1, 3), st.integers(0, 9))
+    @example([0, 1, 1], 1, 3)
+    def test_where_rounding_is_seen(self, units: list[int], size: int, price: int) -> None:
+        # Sums and squares of a few units: quotients are whole numbers of them, and lose much.
+        values = array("d", [unit / clusters.UNITS for unit in sorted(units)])
+        bound = kmeans._bound(values, clusters.grid(values, clusters.distinct(values)), size, price)
+        assert 0 <= bound <= least_of_all(values, size)
+
     def test_nothing_to_lose(self) -> None:
         assert kmeans.certify(weights([]), weights([0.0, 0.0])) == (0.0, 0.0)
         few = kmeans.certify(weights([1.0, 2.0]), weights([1.0, 2.0]))
         assert (few, few.gap) == ((0.0, 0.0), 0.0)
         assert kmeans.certify(weights([1.0, 2.0]), weights([1.0, 3.0])).gap == math.inf
 
+    def test_of_as_many_entries_as_weights_nothing_is_to_prove(self, prices: list[int]) -> None:
+        assert kmeans.certify(weights([2.0, 1.0, 2.0]), weights([1.0, 3.0])) == (2.0, 0.0)
+        assert prices == []
+
     def test_by_hand(self) -> None:
         # The best two clusters of 0, 1, 10 have the inertia 0.5; the table 0 and 10 has 1.
         found = kmeans.certify(weights([10.0, 0.0, 1.0]), weights([0.0, 10.0]))
         assert found.inertia == 1.0
         assert found.gap == pytest.approx(1.0)
+        assert found.bound == math.nextafter(0.5, 0)
+        # One weight more than entries: the best two clusters of 0, 2 and 5 are worse by 2 than three.
+        assert kmeans.certify(weights([0.0, 2.0, 5.0]), weights([1.0, 5.0])).bound == math.nextafter(2.0, 0)
 
 
 class TestLloyd:
@@ -310,6 +427,32 @@ class TestLloyd:
         monkeypatch.setattr(kmeans, "ROUNDS", 1)
         # Means 0 and 13/3: the edge moves behind the 2, and the means are not taken again.
         assert self.settled([0.0, 1.0, 2.0, 10.0], [0, 1, 4]) == weights([0.0, 13 / 3])
+
+    @pytest.mark.parametrize(
+        ("count", "rounds"),
+        [
+            (2, 1),  # The edge is in its place.
+            (4, 2),  # Means 0 and 2; then 0.5 and 2.5, between which the edge stays.
+            (5000, 10),  # It goes half of the way to the middle in each round, and has not arrived.
+        ],
+    )
+    def test_rounds_end_where_no_edge_moves_or_at_the_tenth(
+        self, count: int, rounds: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tables = []
+        halfways = kmeans._halfways
+
+        def noted(entries: Sequence[float]) -> list[float]:
+            tables.append(entries)
+            return halfways(entries)
+
+        monkeypatch.setattr(kmeans, "_halfways", noted)
+        self.settled([float(i) for i in range(count)], [0, 1, count])
+        assert len(tables) == rounds
+
+    def test_a_weight_halfway_goes_to_the_lower_cluster(self) -> None:
+        # Means 0 and 2: the 1 is as near to both. KM-2: at equal distance the lower code.
+        assert self.settled([0.0, 1.0, 3.0], [0, 1, 3]).tolist() == [0.5, 3.0]
 
     def test_a_mean_that_rounds_to_negative_zero_is_zero(self) -> None:
         assert bits(self.settled([-TINY, 0.0, 0.0, 1.0], [0, 3, 4])) == ["00000000", "3f800000"]

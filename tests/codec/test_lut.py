@@ -54,8 +54,14 @@ class TestLinearTable:
         assert all(abs(Fraction(w) - Fraction(d)) <= bound for w, d in zip(stored, decoded))
 
     def test_not_finite(self) -> None:
-        with pytest.raises(NonFiniteError):
+        with pytest.raises(NonFiniteError) as caught:
             lut.encode_linear(weights([0.0, NAN]), 4)
+        assert (caught.value.index, caught.value.rule) == (1, "TEN-7")
+
+    @pytest.mark.parametrize("nbits", [0, 9, 16])
+    def test_number_of_bits(self, nbits: int) -> None:
+        with pytest.raises(ArgumentError, match="1 to 8 bits"):
+            lut.encode_linear(weights([0.0, 1.0]), nbits)
 
     @pytest.mark.parametrize("nbits", range(1, 9))
     def test_entries_are_finite_however_great_the_weights(self, nbits: int) -> None:
@@ -64,8 +70,9 @@ class TestLinearTable:
 
     def test_no_weights(self) -> None:
         """LUT-3, LIN-1: without weights there is no least one."""
-        with pytest.raises(ShapeError):
+        with pytest.raises(ShapeError, match="no weights") as caught:
             lut.encode_linear(weights([]), 4)
+        assert caught.value.rule == "LIN-1"
 
 
 class TestDecoding:
@@ -78,16 +85,22 @@ class TestDecoding:
         assert bits(table.look_up(codes, stored)) == [bits(stored)[code] for code in codes]
         assert bits(table.look_up_by_definition(codes, stored)) == [bits(stored)[code] for code in codes]
 
-    def test_refused(self) -> None:
-        with pytest.raises(CodeError, match="code 2 is past") as caught:
-            lut.decode(b"\0\1\2", weights([1.0, 2.0]))
-        assert caught.value.index == 2
-        with pytest.raises(NonFiniteError):
+    def test_a_code_past_the_table_is_refused(self) -> None:
+        """PACK-4: A code MUST lie in 0 .. 2^n - 1; a writer MUST refuse any other."""
+        with pytest.raises(CodeError, match="code 2 is past the table's end") as caught:
+            lut.decode(b"\0\1\2\3", weights([1.0, 2.0]))
+        assert (caught.value.index, caught.value.rule) == (2, "PACK-4")
+
+    def test_an_entry_that_is_no_number_is_refused(self) -> None:
+        """DEQ-4: Dequantization MUST refuse a tensor ... that holds a number that is not finite."""
+        with pytest.raises(NonFiniteError) as caught:
             lut.decode(b"\0", weights([1.0, INFINITY]))
+        assert caught.value.reason == "table entry is inf, not a finite number"
+        assert (caught.value.index, caught.value.rule) == (1, "DEQ-4")
 
 
 class Shaped:
-    """Stands in for an array of some library: has `tolist`."""
+    """Stands in for an array of some library, or one of its numbers: has `tolist`."""
 
     def __init__(self, values: Any) -> None:
         self.values = values
@@ -109,6 +122,8 @@ class TestCustom:
             (array("d", [1, 2]), bytes([0, 1, 1])),
             [Shaped([1.0, 2.0]), Shaped([[0], [1], [1]])],
             ([[1.0], [2.0]], [[0, 1], [1]]),
+            ([Shaped([1.0]), Shaped([2.0])], (Shaped([0, 1]), [1])),
+            ([Shaped(1.0), Shaped(2.0)], [Shaped(0), Shaped([Shaped(1)]), 1]),
             ([1.0, 2.0], [0, True, 1]),
         ],
     )
@@ -128,8 +143,9 @@ class TestCustom:
 
     def test_not_a_function(self) -> None:
         for nothing in (None, "codec:function"):
-            with pytest.raises(ArgumentError, match="needs a lut_function"):
+            with pytest.raises(ArgumentError, match="needs a lut_function") as caught:
                 lut.encode_custom(weights([1.0]), 1, nothing)  # type: ignore[arg-type]
+            assert caught.value.rule == "LUT-4"
 
     @pytest.mark.parametrize("nbits", [0, 9, 16])
     def test_number_of_bits(self, nbits: int) -> None:
@@ -143,6 +159,7 @@ class TestCustom:
         with pytest.raises(LutFunctionError, match="KeyError: 'no such thing'") as caught:
             lut.encode_custom(weights([1.0]), 1, function)
         assert isinstance(caught.value.__cause__, KeyError)
+        assert caught.value.rule == "LUT-4"
 
     def test_own_errors_and_interrupts_pass_through(self) -> None:
         for error in (ShapeError("mine"), KeyboardInterrupt()):
@@ -168,9 +185,10 @@ class TestCustomNonsense:
     @pytest.mark.parametrize(
         ("given_back", "index", "message"),
         [
-            (None, None, "not NoneType"),
-            ("ab", None, "not str"),
-            (([1.0, 2.0],), None, "not two values"),
+            (None, None, "not NoneType$"),
+            ("ab", None, "not str$"),
+            (([1.0, 2.0],), None, "not something that is not two values$"),
+            (({0: 1.0, 1: 2.0}, [0, 0]), None, "not tuple$"),
             ((1.0, [0, 0]), None, "not tuple"),
             ((["1.0", "2.0"], [0, 0]), 0, "'1.0' as a table entry"),
             (([1.0], [0, 0]), None, "a table of 1, not 2"),

@@ -83,20 +83,17 @@ CONVERSIONS: dict[str, Callable[[bytes], bytes]] = {
     "int8": refquant.activate_int8_int8_matrix_multiplications,
 }
 
-#: Conversion -> rules by which it may refuse a model that nothing is wrong with. TEN-7 is there where layers
-#: are fused, which may multiply finite weights past binary32; LAY-3 where one asks how large a convolution is
-#: that has no weights of its own.
+#: Conversion -> rules by which it may refuse a model that nothing is wrong with. LAY-3 is there where one
+#: asks how large a convolution is that has no weights of its own.
 REFUSALS: dict[str, frozenset[str]] = {
     "half": frozenset({"HALF-2", "FILE-4"}),
     "half, keep": frozenset({"FILE-4"}),
-    "linear 8": frozenset({"LIN-9", "TEN-7"}),
+    "linear 8": frozenset({"LIN-9"}),
     "linear 1": frozenset({"LIN-9"}),
-    "linear_symmetric": frozenset({"LIN-9", "TEN-7"}),
-    "linear_lut": frozenset({"LUT-1", "TEN-7"}),
-    "kmeans_lut 2": frozenset({"TEN-7"}),
-    "custom_lut": frozenset({"TEN-7"}),
-    "by message": frozenset({"LIN-9", "TEN-7"}),
-    "selected": frozenset({"LIN-9", "TEN-7", "LAY-3"}),
+    "linear_symmetric": frozenset({"LIN-9"}),
+    "linear_lut": frozenset({"LUT-1"}),
+    "by message": frozenset({"LIN-9"}),
+    "selected": frozenset({"LIN-9", "LAY-3"}),
     "int8": frozenset({"INT8-7"}),
 }
 

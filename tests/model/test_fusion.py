@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import refquant
 from refquant.model import tensor
 from refquant.model.fusion import Names, fuse
 from refquant.model.stored import Stored
@@ -413,14 +414,6 @@ class TestNotFusable:
         tensor.store_float32(b.variance, array("f", [1.0] * 5 + [variance]))
         self.stays(model)
 
-    @pytest.mark.parametrize("variance", [-5.0, 1.0])
-    def test_variance_that_is_no_number(self, variance: float) -> None:
-        """It is not above zero, and nothing behind it may be taken for a root."""
-        model = chain(conv(), norm())
-        numbers = array("f", [math.nan, variance, *[1.0] * 4])
-        tensor.store_float32(model.neuralNetwork.layers[1].batchnorm.variance, numbers)
-        self.stays(model)
-
     def test_missing_or_short_vectors(self) -> None:
         for name in ("gamma", "variance"):
             for content in ([], [1.0] * 5):
@@ -439,6 +432,85 @@ class TestNotFusable:
         model = chain(conv(), scale())
         model.neuralNetwork.layers[0].convolution.kernelSize.append(1)
         self.stays(model)
+
+
+class TestNotFinite:
+    """FUS-16: A pair MUST NOT be fused where a weight or bias of the fused layer, or a number that enters
+    them, is not finite in binary32.
+    """
+
+    #: Steps, and what their last numbers are to be: layer, tensor, number.
+    CASES: ClassVar[list[tuple[list[Callable[[Net], object]], list[tuple[int, str, float]]]]] = [
+        # A product, a sum and a quotient past binary32, of numbers that are in it.
+        ([conv(), scale()], [(0, "weights", 2.0), (1, "scale", 2.0**127)]),
+        ([conv(), scale()], [(0, "bias", -(2.0**127)), (1, "bias", -(2.0**127)), (1, "scale", 1.0)]),
+        ([conv(), lambda net: net.bias((6,))], [(0, "bias", 2.0**127), (1, "bias", 2.0**127)]),
+        ([conv(), norm()], [(1, "gamma", 2.0**127), (1, "variance", 0.0)]),
+        ([conv(bias=False), norm()], [(1, "gamma", 1.0), (1, "mean", 2.0**127), (1, "variance", 0.0)]),
+        ([norm(), scale()], [(0, "gamma", 2.0**100), (1, "scale", 2.0**100)]),
+        ([norm(), scale()], [(0, "beta", 2.0**100), (1, "scale", 2.0**100)]),
+        # What is not finite already, even where no sign of it would be left.
+        ([conv(), lambda net: net.bias((6,))], [(0, "weights", math.inf)]),
+        ([conv(), scale()], [(0, "weights", math.inf), (1, "scale", 0.0)]),
+        ([conv(), scale()], [(1, "scale", math.nan)]),
+        ([conv(bias=False), scale()], [(1, "bias", math.inf)]),
+        ([conv(), norm()], [(1, "variance", math.inf)]),
+        ([conv(), norm()], [(1, "variance", math.nan)]),
+        ([conv(), norm()], [(1, "mean", -math.inf)]),
+    ]
+
+    @pytest.mark.parametrize(("steps", "changes"), CASES)
+    def test_both_stay(
+        self, steps: list[Callable[[Net], object]], changes: list[tuple[int, str, float]]
+    ) -> None:
+        model = chain(*steps)
+        for at, name, number in changes:
+            layer = model.neuralNetwork.layers[at]
+            params = getattr(getattr(layer, layer.WhichOneof("layer") or ""), name)
+            tensor.store_float32(params, array("f", [*values(params)[:-1], number]))
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    def test_a_number_that_is_no_number_comes_first(self) -> None:
+        """No other channel is asked for a root that it does not have."""
+        model = chain(conv(), norm())
+        numbers = array("f", [math.nan, -5.0, *[1.0] * 4])
+        tensor.store_float32(model.neuralNetwork.layers[1].batchnorm.variance, numbers)
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    def test_epsilon(self) -> None:
+        model = chain(conv(), norm())
+        model.neuralNetwork.layers[1].batchnorm.epsilon = math.inf
+        assert fused(model) == list(model.neuralNetwork.layers)
+
+    def test_greatest_numbers(self) -> None:
+        """(2 - 2^-23) * 2^127, the greatest of binary32, may be a product."""
+        greatest = (2 - 2.0**-23) * 2.0**127
+        model = chain(conv(outputs=1, bias=False), scale((1,), None))
+        count = len(values(model.neuralNetwork.layers[0].convolution.weights))
+        tensor.store_float32(
+            model.neuralNetwork.layers[0].convolution.weights, array("f", [greatest / 2] * count)
+        )
+        tensor.store_float32(model.neuralNetwork.layers[1].scale.scale, array("f", [-2.0]))
+        (found,) = fused(model)
+        assert values(found.convolution.weights) == [-greatest] * count
+
+    def test_a_layer_that_is_not_quantized_holds_what_it_held(self) -> None:
+        model = chain(conv(bias=False), scale((6,), None))
+        layers = model.neuralNetwork.layers
+        tensor.store_float32(layers[1].scale.scale, array("f", [3e38] * 6))
+        tensor.store_float32(layers[0].convolution.weights, array("f", [4.0] * 108))
+        selector = refquant.AdvancedQuantizedLayerSelector(skip_layer_types=["convolution"])
+        made = refquant.quantize_weights(model, 8, selector=selector)
+        assert made.neuralNetwork.layers[0] == layers[0]
+        assert made.neuralNetwork.layers[1].scale.scale.HasField("quantization")
+
+    def test_what_is_not_finite_is_reported_where_it_stands(self) -> None:
+        model = chain(conv(bias=False), scale((6,), None))
+        numbers = array("f", [1.0, 2.0, math.inf, 1.0, 1.0, 1.0])
+        tensor.store_float32(model.neuralNetwork.layers[1].scale.scale, numbers)
+        with pytest.raises(refquant.NonFiniteError) as caught:
+            refquant.quantize_weights(model, 8)
+        assert (caught.value.layer, caught.value.tensor, caught.value.index) == ("layer_1", "scale", 2)
 
 
 class TestFunction:

@@ -14,7 +14,7 @@ from refquant import (
     sample,
 )
 from refquant.model import tensor
-from refquant.model.walk import all_sites
+from refquant.model.walk import all_sites, selected_sites
 from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import LAYERS, ROWS, network
 from tests.spec.test_layers import written
@@ -118,6 +118,20 @@ class TestAskedOnce:
         ]
         assert [more for _, more in selector.asked if more] == [bias, bias]
 
+    @pytest.mark.parametrize("layer_type", sorted({row.layer for row in written()}))
+    def test_biases_that_are_asked_about(self, layer_type: str) -> None:
+        """Those of three types; "in all other layers the bias goes with the rest"."""
+        layer = NeuralNetworkLayer(name="it")
+        parameters: Any = getattr(layer, layer_type)
+        parameters.SetInParent()
+        for flag in ("hasBias", "hasBiasVector", "hasBiasVectors"):
+            if flag in parameters.DESCRIPTOR.fields_by_name:
+                setattr(parameters, flag, True)
+        selector = self.Recorder()
+        selected_sites(layer, selector)
+        asked = layer_type in ("convolution", "innerProduct", "batchedMatmul")
+        assert selector.asked == ([("it", {"weight_param": "bias"})] if asked else [])
+
     def test_refused_networks_stay_whole(self) -> None:
         model = network(ROWS["branch"])
         made = refquant.quantize_weights(model, 8, selector=self.Recorder("branch"))
@@ -136,8 +150,10 @@ class TestAdvanced:
     """
 
     def test_unknown_type(self) -> None:
-        with pytest.raises(refquant.ArgumentError, match=r"'dense'.*innerProduct"):
-            AdvancedQuantizedLayerSelector(["bias", "dense"])
+        with pytest.raises(refquant.ArgumentError) as caught:
+            AdvancedQuantizedLayerSelector(["bias", "dense", "lstm"])
+        known = ", ".join(sorted(QUANTIZABLE))
+        assert str(caught.value) == f"cannot skip 'dense', 'lstm': the types are {known}"
         with pytest.raises(refquant.ArgumentError, match="not one string"):
             AdvancedQuantizedLayerSelector("bias")
 
@@ -148,10 +164,9 @@ class TestAdvanced:
 
     def test_types(self) -> None:
         selector = AdvancedQuantizedLayerSelector(["gru", "convolution"])
-        assert not selector.do_quantize(network(ROWS["gru"]).neuralNetwork.layers[0])
-        assert not selector.do_quantize(convolution(64, 64))
-        assert selector.do_quantize(network(ROWS["bias"]).neuralNetwork.layers[0])
-        assert not selector.do_quantize(network(ROWS["custom"]).neuralNetwork.layers[0])
+        for name, expected in (("gru", False), ("bias", True), ("custom", False)):
+            assert selector.do_quantize(network(ROWS[name]).neuralNetwork.layers[0]) is expected
+        assert selector.do_quantize(convolution(64, 64)) is False
 
     @pytest.mark.parametrize(
         ("layer", "expected"),
@@ -177,7 +192,8 @@ class TestAdvanced:
         depthwise = convolution(8, 1, groups=8)
         assert AdvancedQuantizedLayerSelector([], 0, 0).do_quantize(depthwise)
         selector = AdvancedQuantizedLayerSelector(["depthwiseConv"], 0, 0)
-        assert not selector.do_quantize(depthwise)
+        assert selector.do_quantize(depthwise) is False
+        assert selector.do_quantize(convolution(8, 1, groups=2)) is False
         assert selector.do_quantize(convolution(8, 1, groups=1))
         assert selector.do_quantize(convolution(8, 2, groups=4))
 
@@ -191,7 +207,7 @@ class TestAdvanced:
                 assert selector.do_quantize(layer, weight_param="bias") is expected
 
     def test_kernel_size(self) -> None:
-        with pytest.raises(refquant.ShapeError, match=r"layer 'conv'.*kernelSize"):
+        with pytest.raises(refquant.ShapeError, match=r"^layer 'conv' \(convolution\): kernelSize"):
             AdvancedQuantizedLayerSelector().do_quantize(convolution(size=(3,)))
         # One that is not set is 3 x 3: 8 * 4 * 9 = 288 weights.
         for least, expected in ((288, True), (289, False)):
@@ -253,7 +269,7 @@ class TestDefaults:
         ("layer", "expected"),
         [
             (convolution(128, 4, (8, 1)), True),  # 4096 weights
-            (convolution(127, 4, (8, 1)), False),
+            (convolution(819, 5, (1, 1)), False),  # 4095
             (convolution(1024, 3, (2, 2)), False),
         ],
     )

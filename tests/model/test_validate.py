@@ -25,16 +25,37 @@ from refquant.model import tensor, tensor_checks
 from refquant.model.file import save, weights_within
 from refquant.model.layout import Layout
 from refquant.model.validate import examine, validation
-from refquant.schema.coreml import Model, WeightParams
+from refquant.schema.coreml import Model, QuantizationParams, WeightParams
 from refquant.spec import trace
 from tests import bending, broken
-from tests.bending import CONVOLUTION_3D, FLOATS, HALVES, LINEAR, SIGNED, TABLE, bent, linear, of, parameters
+from tests.bending import (
+    CONVOLUTION_3D,
+    FLOATS,
+    HALVES,
+    LAYER_NORMALIZATION,
+    LINEAR,
+    PRELU,
+    SIGNED,
+    SOFTPLUS,
+    TABLE,
+    Bends,
+    bent,
+    linear,
+    of,
+    parameters,
+    row,
+    signed,
+)
 from tests.broken import BITS, SCALE, Case
 from tests.hard import after
 from tests.networks import Net, all_networks, described, pipeline
 from tests.test_quantize import quiet
 
 EVERY = {case.title: case for case in broken.CASES}
+
+#: Codes of 8 bits that nothing says how to read, and a tensor with two fields of values.
+CODES_ALONE = WeightParams(rawValue=bytes(3), quantization=QuantizationParams(numberOfBits=8))
+TWO_FIELDS = WeightParams(floatBytes=[bytes(12)], float16Value=bytes(6))
 
 
 def found(model: Model) -> list[tuple[Any, ...]]:
@@ -195,6 +216,36 @@ class TestLayers:
     def test_fault(self, case: Case) -> None:
         check(case)
 
+    def test_bias_vectors_in_no_use(self) -> None:
+        """TEN-9 is about tensors that a layer uses, in either direction of a biDirectionalLSTM."""
+        bends: dict[str, Any] = {"params.hasBiasVectors": False}
+        for direction in (0, 1):
+            bends[f"weightParams.{direction}.inputGateBiasVector"] = bending.floats(float("nan"))
+        assert found(bent(broken.BOTH_WAYS, bends)) == []
+
+    @pytest.mark.parametrize("rank", range(1, 6))
+    def test_ranks(self, rank: int) -> None:
+        """LAY-6: ... those of a loadConstantND and of a layerNormalization one to five."""
+        shape = [6, 1, 1, 1, 1][:rank]
+        constant = {"shape": shape, "data": bending.floats(*range(6))}
+        assert found(bent(row("loadConstantND"), constant)) == []
+        assert found(bent(LAYER_NORMALIZATION, {"normalizedShape": shape})) == []
+
+    @pytest.mark.parametrize(
+        ("alpha", "beta", "faults"),
+        [
+            (WeightParams(), None, []),  # there is none, or an empty one
+            (linear(bytes(3)), CODES_ALONE, [("TEN-5", "parametricSoftplus.beta")]),
+            (bending.floats(*[1.0] * 3), TWO_FIELDS, [("TEN-1", "parametricSoftplus.beta")]),
+        ],
+    )
+    def test_forms_of_a_softplus(
+        self, alpha: WeightParams, beta: WeightParams | None, faults: list[tuple[str, str | None]]
+    ) -> None:
+        """LAY-10: ... both codes or both empty. What has two forms or none that can be read is told once."""
+        model = bent(SOFTPLUS, {"parametricSoftplus.alpha": alpha, "parametricSoftplus.beta": beta})
+        assert found(model) == [(rule, "layer_0", tensor, None) for rule, tensor in faults]
+
 
 class TestChannels:
     """LAY-7: The number of scales of a tensor with linear codes MUST be 1, or what the table of scales
@@ -204,6 +255,10 @@ class TestChannels:
     @pytest.mark.parametrize("case", broken.CHANNELS, ids=lambda case: case.title)
     def test_scales(self, case: Case) -> None:
         check(case)
+
+    def test_a_vector_without_scales(self) -> None:
+        model = bent(FLOATS, {"bias": linear(bytes(2), 8, [])})
+        assert found(model) == [("DEQ-4", "fc", "bias", None)]
 
 
 class TestModels:
@@ -215,6 +270,13 @@ class TestModels:
     @pytest.mark.parametrize("case", broken.MODELS, ids=lambda case: case.title)
     def test_faults(self, case: Case) -> None:
         check(case)
+
+    @pytest.mark.parametrize("version", [0, -1])
+    @pytest.mark.parametrize("tensor", [bending.floats(1.0), linear(b"\1"), signed(b"\1")])
+    def test_any_version_will_do(self, version: int, tensor: WeightParams) -> None:
+        """FILE-1 is silent of floats, and of what a custom layer makes of its bytes."""
+        assert found(bent(FLOATS, {broken.VERSION: version})) == []
+        assert found(bent(broken.CUSTOM, {broken.VERSION: version, "weights": [tensor]})) == []
 
     @pytest.mark.parametrize("kind", ["mlProgram", "treeEnsembleClassifier", "pipeline"])
     def test_no_network(self, kind: str) -> None:
@@ -258,7 +320,23 @@ class TestReport:
         ):
             assert validation(model) == ([], tensors, weights)
         assert validation(pipeline(SIGNED, bending.TWO_INPUTS, bending.PRELU)) == ([], 2, 9)
-        assert validation(bent(bending.PRELU, {"PReLU.alpha": linear(bytes(3), 2)}))[1:] == (1, 12)
+
+    @pytest.mark.parametrize(
+        ("base", "bends", "rules", "counts"),
+        [
+            (FLOATS, {"bias": None}, ["TEN-9"], (1, 6)),  # what is empty is no tensor
+            (LINEAR, {"weights.quantization.linearQuantization": None}, ["TEN-5"], (2, 8)),
+            (PRELU, {"PReLU.alpha": linear(bytes(3), 2)}, [], (1, 12)),
+            (PRELU, {"PReLU.alpha": linear(bytes(7), 9)}, ["TEN-5"], (1, 7)),  # a byte each
+        ],
+    )
+    def test_counts_of_what_is_odd(
+        self, base: Model, bends: Bends, rules: list[str], counts: tuple[int, int]
+    ) -> None:
+        """Codes are as many as the layer's shape has; where it states none, as many as the bytes hold."""
+        faults, *counted = validation(bent(base, bends))
+        assert [fault.rule for fault in faults] == rules
+        assert tuple(counted) == counts
 
 
 class TestSentences:
@@ -283,6 +361,10 @@ class TestSentences:
             (
                 "raw bytes without quantization",
                 "tensor weights: rawValue without a quantization message counts as empty (TEN-9)",
+            ),
+            (
+                "signed codes without quantization",
+                "tensor weights: int8RawValue without a quantization message counts as empty (TEN-9)",
             ),
             ("NaN among halves", "tensor weights[2]: weight is nan, not a finite number (TEN-10)"),
             ("a byte of codes too many", "tensor weights: 6 codes of 3 bits take 3 bytes, not 4 (PACK-2)"),
@@ -315,14 +397,44 @@ class TestSentences:
             ("a loadConstantND in none", "tensor data: its shape has 0 dimensions, not 1 to 5 (LAY-6)"),
             ("a bias in none", "tensor bias: its shape has 0 dimensions, not 1 or 3 (LAY-6)"),
             (
+                "dynamic int8 of two inputs",
+                "(batchedMatmul): int8DynamicQuantize is true, but it has two inputs (INT8-6)",
+            ),
+            (
+                "dynamic int8 without the exact mapping",
+                "true, but the network's array inputs do not have the exact mapping (INT8-6)",
+            ),
+            (
                 "halves at version 1",
                 "tensor weights: half precision needs specificationVersion 2, and the model's is 1 (FILE-1)",
+            ),
+            (
+                "linear codes at version 2",
+                "tensor weights: linear codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+            ),
+            (
+                "a table at version 2",
+                "weights: codes of a table needs specificationVersion 3, and the model's is 2 (FILE-1)",
+            ),
+            (
+                "dynamic int8 at version 4",
+                "tensor weights: signed codes needs specificationVersion 5, and the model's is 4 (FILE-1)",
             ),
         ],
     )
     def test_sentence(self, title: str, sentence: str) -> None:
         (fault,) = validate_model(EVERY[title].model)
         assert str(fault).endswith(sentence)
+
+    def test_codes_that_nothing_explains(self) -> None:
+        """They are codes all the same, and have a name of their own."""
+        explained = {"weights": linear(bytes(6)), "weights.quantization.linearQuantization": None}
+        faults = validate_model(bent(SIGNED, {**explained, broken.VERSION: 2}))
+        assert [str(fault).partition("tensor weights: ")[2] for fault in faults] == [
+            "codes, though int8DynamicQuantize asks for signed codes (INT8-5)",
+            "its quantization has neither scales nor a lookup table (TEN-5)",
+            "codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+        ]
 
     def test_a_name_without_an_end(self) -> None:
         """A sentence has the ends of a long name, and the data all of it: there may be many sentences."""
@@ -360,6 +472,7 @@ class TestSources:
         model = bent(FLOATS, {"weights.floatBytes": [bytes(9)], "bias.floatBytes": []})
         parameters(model).bias.MergeFromString(b"\x0d\0\0\0\0" * 2)
         assert found(model) == [("TEN-2", "fc", "weights", None)]
+        assert validation(model)[1:] == (0, 0)
 
     @pytest.mark.parametrize("data", [b"", b"nonsense", FLOATS.SerializeToString()[:-5]])
     def test_no_model(self, data: bytes) -> None:
@@ -394,8 +507,11 @@ class TestOwnOutput:
             refquant.activate_int8_int8_matrix_multiplications,
         ]
         for function in work:
-            with pytest.warns(refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"):
+            with pytest.warns(
+                refquant.RefquantWarning, match=r"codes.*LAY-9\); it was not right before"
+            ) as caught:
                 made = function(source(model))
+            assert {warning.filename for warning in caught if "before" in str(warning.message)} == {__file__}
             made = made if isinstance(made, Model) else made.get_spec()
             assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
         assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
@@ -418,6 +534,27 @@ class TestOwnOutput:
             refquant.InternalError, match=r"6 codes of 8 bits take 6 bytes, not 7.*please report"
         ):
             refquant.quantize_weights(FLOATS, 8)
+
+    def test_a_version_that_stays_too_low(self) -> None:
+        """It is told of one tensor; of another after that one is mended, and that is the same fault."""
+        codes = {"weights": signed(bytes(4)), "int8DynamicQuantize": True}
+        second = {f"/neuralNetwork.layers.1.innerProduct.{field}": value for field, value in codes.items()}
+        two = of(lambda net: [net.inner_product(2, 2, bias=False, name=name) for name in ("fc", "other")])
+        model = bent(two, {**codes, **second, "/neuralNetwork.arrayInputShapeMapping": 1, broken.VERSION: 1})
+        assert found(model) == [("FILE-1", "fc", "weights", None)]
+        selector = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["fc"])
+        with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* needs specificationVersion 5"):
+            refquant.quantize_weights(model, 8, "dequantization", selector=selector)
+
+    @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
+    def test_a_fault_of_our_own_beside_another(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was not right before excuses its layer alone, and a number that is not looked at none."""
+        nan = bent(FLOATS, {"bias": bending.floats(float("nan"), 1.0)})
+        model = self.model() if name == "a fault elsewhere" else nan
+        selector = refquant.AdvancedQuantizedLayerSelector(["bias"])
+        monkeypatch.setattr(packing, "pack", lambda codes, nbits: bytes(codes) + b"\0")
+        with pytest.raises(refquant.InternalError, match="6 codes of 8 bits take 6 bytes, not 7"):
+            refquant.quantize_weights(model, 8, selector=selector)
 
     @pytest.mark.parametrize("name", ["updatable", "two inputs"])
     def test_int8_is_not_activated(self, name: str) -> None:
@@ -451,7 +588,7 @@ PATCHES: list[Any] = [
     linear(b"\xff", 1, [1.0, 2.0], [0.0]),
     bending.table(bending.SIX_CODES, 3, [0.0] * 8),
     bending.table(b"\xff" * 3, 4, [0.0] * 3),
-    bending.signed(bytes(6)),
+    signed(bytes(6)),
     bent(LINEAR, {"weights.rawValue": b""}).neuralNetwork.layers[0].innerProduct.weights,
     bent(LINEAR, {BITS: 2**40}).neuralNetwork.layers[0].innerProduct.weights,
 ]

@@ -45,6 +45,8 @@ class Mutant(NamedTuple):
     function: Names | None
     #: Lines of the statement, of which one is run whenever the node is.
     lines: range
+    #: Lines where functions around the node are made, but for the outermost.
+    made: tuple[int, ...]
     #: Position of the node in a walk through the tree.
     at: int
     replacement: ast.AST
@@ -56,11 +58,12 @@ class Mutant(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a node stands: in which scope, function and lines, and below which node."""
+    """Where a node stands: in which scope, functions and lines, and below which node."""
 
     names: Names
     function: Names | None
     lines: range
+    made: tuple[int, ...]
     parent: ast.AST
 
 
@@ -75,14 +78,14 @@ def mutants(file: str) -> list[Mutant]:
     indices = {id(node): index for index, node in enumerate(ast.walk(tree))}
     seen: Counter[str] = Counter()
     found = []
-    for node, place in _nodes(tree, _Place((), None, range(0), tree)):
+    for node, place in _nodes(tree, _Place((), None, range(0), (), tree)):
         for name, operator in OPERATORS.get(type(node), ()):
             for replacement in operator(node):
                 change = " -> ".join(_texts(node, replacement, place.parent))
                 key = f"{file} {'.'.join(place.names) or 'module'}: {name}: {change}"
                 seen[key] += 1
                 number = f" #{seen[key]}" if seen[key] > 1 else ""
-                place_of_it = (place.function, place.lines, indices[id(node)])
+                place_of_it = (place.function, place.lines, place.made, indices[id(node)])
                 found.append(Mutant(key + number, file, *place_of_it, replacement))
     return found
 
@@ -144,7 +147,8 @@ def _below(node: ast.AST, field: str, child: ast.AST, place: _Place) -> _Place:
         names = (*place.names, node.name)
         inside = field == "body" and not isinstance(node, ast.ClassDef)
         function = place.function or (names if inside else None)
-        place = place._replace(names=names, function=function)
+        made = (*place.made, node.lineno) if inside and place.function else place.made
+        place = place._replace(names=names, function=function, made=made)
     if isinstance(child, ast.stmt):
         body = getattr(child, "body", None)
         last = max(child.lineno, body[0].lineno - 1) if body else child.end_lineno or child.lineno

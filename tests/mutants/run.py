@@ -50,9 +50,13 @@ class Measured(NamedTuple):
     lines: dict[str, dict[str, list[str]]]
 
     def at_import(self, mutant: Mutant) -> bool:
-        """Tell whether a mutant matters when modules are imported."""
+        """Tell whether a mutant matters when modules are imported.
+
+        So does one in a function that another makes then: it lives on, and nobody knows where.
+        """
         lines = self.lines[mutant.file]
-        return mutant.function is None or any("" in lines.get(str(line), ()) for line in mutant.lines)
+        run = (*mutant.lines, *mutant.made)
+        return mutant.function is None or any("" in lines.get(str(line), ()) for line in run)
 
     def tests(self, mutant: Mutant) -> set[str]:
         """Give the tests that run a line of the mutant; of one that matters when imported, of its module."""

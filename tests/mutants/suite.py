@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -136,6 +137,8 @@ def swap(mutant: Mutant) -> None:
     found: Any = import_module(mutant.module)
     for name in mutant.function:
         found = vars(found)[name] if isinstance(found, type) else getattr(found, name)
+    if isinstance(found, cached_property):
+        found = found.func
     found = getattr(found, "fget", None) or getattr(found, "__func__", found)
     while hasattr(found, "__wrapped__"):
         found = found.__wrapped__

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from refquant.codec import packing
+from refquant.model.walk import OwnedNetwork
 from tests.mutants import mutants as listing
 from tests.mutants import suite
 from tests.mutants.ledger import Ledger, accepted
 from tests.mutants.mutants import Mutant, compiled, files, mutants
+from tests.mutants.run import Measured
+from tests.networks import described
 
 #: Source of a function's body -> what can be wrong with it.
 FAULTS = {
@@ -126,6 +129,20 @@ class TestProcesses:
         assert ended(suite.fork(task, tmp_path / "child")) == 2
         assert packed_size(8, 1) == 1
 
+    def test_a_property_takes_other_code(self, tmp_path: Path) -> None:
+        """One that is looked up once is no function by itself."""
+        mutant = mutant_of(
+            "model/walk.py", "HasField('multiArrayType') -> feature.type.HasField('multiArrayTypeX')"
+        )
+        model = described()
+
+        def task() -> None:
+            suite.swap(mutant)
+            with pytest.raises(ValueError, match="multiArrayTypeX"):
+                OwnedNetwork(model, model.neuralNetwork).takes_arrays  # noqa: B018 -- it raises
+
+        assert ended(suite.fork(task, tmp_path / "child")) == 0
+
     def test_nothing_cached_is_left(self, tmp_path: Path) -> None:
         assert packing._mask(1, 16, 8) == 0x00FF_00FF_00FF_00FF
         mutant = mutant_of("codec/packing.py", "(1 << filled) - 1 -> (1 << filled) - 2")
@@ -151,6 +168,18 @@ class TestProcesses:
 
         assert ended(suite.fork(task, tmp_path / "child")) not in (suite.SURVIVED, suite.TIMED_OUT)
         assert "MemoryError" in (tmp_path / "child" / "broken").read_text(encoding="utf-8")
+
+
+class TestMeasured:
+    @pytest.mark.parametrize(("at_import", "expected"), [([1, 2, 4], True), ([1], False)])
+    def test_a_function_that_another_makes_at_import(
+        self, scratch: Scratch, at_import: list[int], expected: bool
+    ) -> None:
+        """To give the outer one other code is too late: the inner one is there already."""
+        found = scratch.mutants("def outer():\n    def inner():\n        return 1\n    return inner\n")
+        inner = [mutant for mutant in found if "outer.inner" in mutant.id]
+        measured = Measured({}, {"some.py": {str(line): [""] for line in at_import}})
+        assert {measured.at_import(mutant) for mutant in inner} == {expected}
 
 
 class TestLedger:

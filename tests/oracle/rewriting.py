@@ -5,6 +5,8 @@ The definition, as slow as it is: after every pair the search begins anew, and e
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,20 @@ PAIRS = {
     "convolution": ("batchnorm", "scale", "bias"),
     "innerProduct": ("scale", "bias"),
     "batchnorm": ("scale",),
+}
+
+#: FUS-5 to FUS-8: the tensors of a producer that change; a bias comes last.
+CHANGED: dict[str, tuple[str, ...]] = {
+    "convolution": ("weights", "bias"),
+    "innerProduct": ("weights", "bias"),
+    "batchnorm": ("gamma", "beta"),
+}
+
+#: FUS-5 to FUS-8: the tensors of a consumer that enter those; a bias comes last.
+ENTERING: dict[str, tuple[str, ...]] = {
+    "batchnorm": ("gamma", "beta", "mean", "variance"),
+    "scale": ("scale", "bias"),
+    "bias": ("bias",),
 }
 
 #: Whether a layer may be touched at all.
@@ -101,7 +117,38 @@ def writers(name: str, model: Any, outermost: Any) -> int:
 
 
 def combine(producer: Any, consumer: Any) -> bool:
-    """FUS-5 to FUS-8, FUS-10: work the consumer into the producer, or change nothing."""
+    """FUS-16: work the consumer into the producer where all numbers are in binary32, and stay there."""
+    if not finite(producer, consumer):
+        return False
+    try:
+        return combine_within_binary32(producer, consumer)
+    except OverflowError:
+        return False
+
+
+def finite(producer: Any, consumer: Any) -> bool:
+    """FUS-16: whether all numbers are finite from which the new weights and bias are made."""
+    found = [*numbers(producer, CHANGED), *numbers(consumer, ENTERING)]
+    if kind(consumer) == "batchnorm":
+        found.append(parameters(consumer).epsilon)
+    return all(math.isfinite(x) for x in found)
+
+
+def numbers(layer: Any, tensors: dict[str, tuple[str, ...]]) -> Iterator[float]:
+    """Give the numbers of a layer in these tensors, of whatever length; a bias counts where it has one."""
+    held, names = parameters(layer), tensors[kind(layer)]
+    for name in names if getattr(held, "hasBias", True) else names[:1]:
+        params = getattr(held, name)
+        yield from params.floatValue
+        halves = params.float16Value[: len(params.float16Value) // 2 * 2]
+        yield from (x for (x,) in struct.iter_unpack("<e", halves))
+
+
+def combine_within_binary32(producer: Any, consumer: Any) -> bool:
+    """FUS-5 to FUS-8, FUS-10: work the consumer into the producer, or change nothing.
+
+    OverflowError where a new number is past the end of binary32; nothing is changed then.
+    """
     held, given = parameters(producer), parameters(consumer)
     if kind(producer) == "batchnorm":
         return combine_batchnorm(held, given)
