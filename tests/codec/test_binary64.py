@@ -63,7 +63,7 @@ class Library:
 
     def fesetenv(self, environment: Any) -> None:
         self.words.extend(environment[:2])
-        self.room = memoryview(environment).nbytes
+        self.room = 2 * len(environment)
 
 
 @pytest.mark.parametrize(
