@@ -169,6 +169,7 @@ NOT_FINITE: list[tuple[str, Callable[[], object]]] = [
     ("weight is nan", lambda: linear.encode(weights([NAN]), 8, ONE)),
     ("scale is inf", lambda: linear.encode(weights([GREATEST, -GREATEST]), 1, Channels(1, 1, 2))),
     ("bias is -inf", lambda: symmetric.encode(weights([GREATEST]), ONE)),
+    ("decoded weight is inf", lambda: linear.encode(weights([0.0, GREATEST]), 5, Channels(1, 1, 2))),
     ("scale is nan", lambda: linear.decode(b"\0", weights([NAN]), NONE, ONE)),
     ("bias is nan", lambda: linear.decode(b"\0", W, weights([NAN]), ONE)),
     ("decoded weight is inf", lambda: linear.decode(b"\2", weights([GREATEST]), NONE, ONE)),

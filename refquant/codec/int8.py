@@ -27,8 +27,9 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
     peak = max(abs(min(map(min, lists))), abs(max(map(max, lists)))) if weights else 0.0
     if peak == 0:
         return bytes(len(weights)), 0.0
-    scale = array("f", [peak / GREATEST])[0]
-    if math.isinf(array("f", [GREATEST * scale])[0]):
+    (scale,) = array("f", [peak / GREATEST])
+    (greatest,) = array("f", [GREATEST * scale])
+    if math.isinf(greatest):
         raise NonFiniteError(f"{peak!r} would be read back as an infinity", rule="INT8-7")
     codes = (array("b", [int(GREATEST * (w / peak)) for w in numbers]).tobytes() for numbers in lists)
     return b"".join(codes), scale

@@ -205,7 +205,8 @@ def _decode_lut(stored: Stored, layout: Layout) -> array[float]:
 def _decode_int8(stored: Stored, layout: Layout) -> array[float]:
     if len(stored.scales) != 1:
         raise TensorError(f"{len(stored.scales)} scales beside signed codes, not 1", rule="DEQ-3")
-    return int8.decode(stored.payload, stored.scales[0])
+    (scale,) = stored.scales
+    return int8.decode(stored.payload, scale)
 
 
 #: Form -> how its weights are read back. Rule: DEQ-1.

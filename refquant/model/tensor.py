@@ -43,8 +43,9 @@ def form(params: WeightParams) -> str:
     ]
     if len(present) > 1:
         raise TensorError(f"holds {' and '.join(present)} values at once", rule="TEN-1")
-    if present != ["raw"]:
-        return present[0] if present else "empty"
+    found = present.pop() if present else "empty"
+    if found != "raw":
+        return found
     kind = params.quantization.WhichOneof("QuantizationType")
     if kind is None:
         raise TensorError("its quantization has neither scales nor a lookup table", rule="TEN-5")

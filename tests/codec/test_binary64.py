@@ -26,8 +26,10 @@ def test_rounds_once() -> None:
 
 def test_what_tells_them_apart() -> None:
     """The sum that is asked for is another number where it is rounded twice."""
-    assert 1e16 + 2.9999 == 10000000000000002
-    assert extended(1e16, 2.9999) == 10000000000000004
+    large, small = binary64.rounds_once.__defaults__ or ()
+    assert binary64.rounds_once(large, small)
+    assert large + small == 10000000000000002
+    assert extended(large, small) == 10000000000000004
 
 
 def test_a_machine_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,18 +50,45 @@ def test_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [1]
 
 
-def test_the_control_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the length of significands changes."""
+class Library:
+    """What is asked of C's library: it notes the control word that it is given, and the word behind it."""
+
+    def __init__(self, word: int) -> None:
+        self.word = word
+        self.words: list[int] = []
+        self.room = 0
+
+    def fegetenv(self, environment: Any) -> None:
+        environment[0], environment[1] = self.word, 0xFFFF
+
+    def fesetenv(self, environment: Any) -> None:
+        self.words.extend(environment[:2])
+        self.room = 2 * len(environment)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [(0x37F, 0x27F), (0x340, 0x240), (0x27F, 0x27F), (0xC00, 0xE00)]
+)
+def test_the_control_word(monkeypatch: pytest.MonkeyPatch, word: int, expected: int) -> None:
+    """Nothing but the length of significands changes, and there is as much room as is said."""
     ctypes = pytest.importorskip("ctypes")
-    words: list[Any] = []
-
-    class Library:
-        def fegetenv(self, environment: Any) -> None:
-            environment[0], environment[1] = 0x37F, 0xFFFF
-
-        def fesetenv(self, environment: Any) -> None:
-            words.extend(environment[:2])
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: Library())
+    library = Library(word)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     binary64._shorten_significands()
-    assert words == [0x27F, 0xFFFF]
+    assert library.words == [expected, 0xFFFF]
+    assert library.room == binary64.ENVIRONMENT
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_where_the_library_is_not_at_hand(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    """There is none, none that can be had by that name, or none that knows of an environment."""
+    ctypes = pytest.importorskip("ctypes")
+    asked: list[None] = []
+
+    def refuse(name: None) -> None:
+        asked.append(name)
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    binary64._shorten_significands()
+    assert asked == [None]

@@ -47,6 +47,12 @@ class TestSplit:
         floats = weights([i / 3 for i in range(size)])
         assert join(split(floats, channels), channels) == floats
 
+    def test_weights_side_by_side_are_not_copied(self) -> None:
+        data = bytearray(weights([1, 2, 3, 4]).tobytes())
+        first, second = split(memoryview(data).cast("f"), Channels(1, 2, 2))  # type: ignore[type-var]
+        data[:] = weights([5, 6, 7, 8]).tobytes()
+        assert (list(first), list(second)) == ([5, 6], [7, 8])
+
     @pytest.mark.parametrize("channels", [(1, 3, 0), (1, 0, 1), (1, 2, 2), (2, 1, 1)])
     def test_wrong_number_of_values(self, channels: tuple[int, int, int]) -> None:
         """TEN-6: ... a writer MUST refuse a tensor that does not fill its shape."""

@@ -50,6 +50,13 @@ class TestRounding:
         assert half.error_bound(1.0) == half.error_bound(-1.0) == 2.0**-11
         assert half.error_bound(0.0) == half.error_bound(2.0**-14) == 2.0**-25
 
+    def test_small_weights_are_not_looked_at_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A look at all weights takes longer than their conversion: below 57344 there is none."""
+        monkeypatch.setattr(half, "_check_range", lambda weights: pytest.fail("looked"))
+        small = [x for x in FINITE if x < 57344]
+        assert len(small) == 0x7B00
+        assert len(half.encode(weights([*small, *(-x for x in small)]))) == 4 * len(small)
+
     def test_across_chunks(self) -> None:
         many = weights([i / 64 for i in range(CHUNK + 5)])
         found = half.decode(half.encode(many))

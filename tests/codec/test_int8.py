@@ -11,7 +11,7 @@ from hypothesis import example, given
 from refquant.codec import int8
 from refquant.codec.weights import CHUNK
 from refquant.errors import NonFiniteError
-from tests.hard import GREATEST, TINY, after, tensors, weights
+from tests.hard import GREATEST, TINY, after, bits, tensors, weights
 from tests.oracle import codec as oracle
 
 
@@ -90,6 +90,11 @@ class TestDecoding:
     def test_every_code(self) -> None:
         data = bytes(range(256))
         assert int8.decode(data, 0.5).tolist() == [c / 2 if c < 128 else (c - 256) / 2 for c in range(256)]
+
+    def test_zero_has_no_sign(self) -> None:
+        """DEQ-2: ... a missing bias MUST be read as zero. To add it leaves no negative zero."""
+        assert bits(int8.decode(b"\0\xff", -0.5)) == ["00000000", "3f000000"]
+        assert bits(int8.decode(b"\xff", 0.0)) == ["00000000"]
 
     @pytest.mark.parametrize("scale", [float("inf"), float("nan"), 3e38])
     def test_not_finite(self, scale: float) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from refquant.codec import linear, symmetric
 from refquant.codec.channels import Channels, split
 from refquant.codec.linear import LinearCodes
+from refquant.codec.table import look_up_by_definition
 from refquant.codec.weights import CHUNK
 from refquant.errors import ArgumentError, NonFiniteError, ShapeError, TensorError
 from tests.hard import GREATEST, TENSORS, after, bits, f32, near_threshold, numbers, tensors, weights
@@ -164,6 +165,22 @@ class TestDecoding:
         scale = float(weights([0.3])[0])
         assert found.tolist() == oracle.decode_linear(list(codes), [scale], [-7.0], 1, 1, len(codes))
 
+    @pytest.mark.parametrize(("count", "expected"), [(1, 0), (256, 0), (257, 1), (1000, 1)])
+    def test_a_table_is_made_where_it_is_less_work(
+        self, monkeypatch: pytest.MonkeyPatch, count: int, expected: int
+    ) -> None:
+        """It has a number for each of 256 codes, so that it pays from the 257th weight on."""
+        made = []
+
+        def look_up(codes: bytes, table: array[float]) -> array[float]:
+            made.append(len(table))
+            return look_up_by_definition(codes, table)
+
+        monkeypatch.setattr(linear, "look_up", look_up)
+        found = linear.decode(b"\xff" * count, weights([0.5]), weights([1.0]), Channels(1, 1, count))
+        assert found.tolist() == [128.5] * count
+        assert made == [256] * expected
+
     def test_wrong_number_of_scales(self) -> None:
         """DEQ-4: ... whose scales are neither one nor one a channel, whose biases are neither none nor as
         many as the scales.
@@ -286,7 +303,8 @@ class TestSymmetric:
         assert (found.codes, found.scales.tolist(), found.collapsed) == (b"\0\0", [0.0], ())
 
     def test_zero_is_the_middle_code(self) -> None:
-        assert symmetric.encode(weights([0.0, 3.0]), Channels(1, 1, 2)).codes == bytes([128, 255])
+        codes = symmetric.encode(weights([0.0, 3.0]), Channels(1, 1, 2)).codes
+        assert codes == bytes([128, 255]) == bytes([1 << symmetric.NBITS - 1, (1 << symmetric.NBITS) - 1])
 
 
 class TestNotFinite:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,11 @@ from tests.oracle import codec as oracle
 def packable(draw: st.DrawFn) -> tuple[bytes, int]:
     nbits = draw(st.integers(1, 8))
     return bytes(draw(st.lists(st.integers(0, (1 << nbits) - 1), max_size=70))), nbits
+
+
+def same(found: bytes, expected: bytes) -> bool:
+    """Compare many bytes, where pytest would look for the differences longer than anybody waits."""
+    return found == expected
 
 
 class TestStreamOfBits:
@@ -32,8 +40,34 @@ class TestStreamOfBits:
     @pytest.mark.parametrize("count", [*range(18), packing.CHUNK - 1, packing.CHUNK, packing.CHUNK + 9])
     def test_every_length_and_across_chunks(self, nbits: int, count: int) -> None:
         codes = bytes((7 * i * i + i // 3) % (1 << nbits) for i in range(count))
-        assert packing.pack(codes, nbits) == oracle.pack(list(codes), nbits)
-        assert packing.unpack(packing.pack(codes, nbits), nbits, count) == codes
+        packed = packing.pack(codes, nbits)
+        assert same(packed, oracle.pack(list(codes), nbits))
+        assert same(packing.unpack(packed, nbits, count), codes)
+
+    @pytest.mark.parametrize("nbits", [1, 3, 7])
+    def test_work_grows_as_the_codes_do(self, monkeypatch: pytest.MonkeyPatch, nbits: int) -> None:
+        """And not as their square: each piece is looked at once, by itself."""
+        sizes: list[int] = []
+
+        def counted(work: Callable[[bytes, int], bytes], data: bytes, nbits: int) -> bytes:
+            sizes.append(len(data))
+            return work(data, nbits)
+
+        for name in ("_pack_lanes", "_unpack_lanes"):
+            monkeypatch.setattr(packing, name, partial(counted, getattr(packing, name)))
+        codes = bytes(packing.CHUNK + 8)
+        assert same(packing.unpack(packing.pack(codes, nbits), nbits, len(codes)), codes)
+        assert sizes == [packing.CHUNK, 8, packing.CHUNK * nbits // 8, nbits]
+
+    def test_masks_are_as_long_as_the_lanes(self) -> None:
+        assert packing._mask(16, 16, 3) == int("0007" * 4 * 16, 16)
+        assert packing._mask(1, 64, 28) == 0x0FFF_FFFF
+
+    def test_codes_of_eight_bits_are_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is moved: there are no lanes."""
+        for name in ("_pack_lanes", "_unpack_lanes"):
+            monkeypatch.setattr(packing, name, lambda data, nbits: pytest.fail("moved"))
+        assert packing.pack(b"\0\x7f\xff", 8) == packing.unpack(b"\0\x7f\xff", 8, 3) == b"\0\x7f\xff"
 
     def test_by_hand(self) -> None:
         assert packing.pack(bytes([5, 1, 7]), 3) == bytes([0b10100111, 0b10000000])

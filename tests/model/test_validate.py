@@ -7,7 +7,9 @@ command `refquant validate` is tested in tests/test_cli.py.
 from __future__ import annotations
 
 import io
+import math
 import re
+import struct
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,8 +20,10 @@ from hypothesis import strategies as st
 import refquant
 from refquant import Fault, validate_model
 from refquant.codec import packing
-from refquant.model import tensor
+from refquant.codec.packing import pack
+from refquant.model import tensor, tensor_checks
 from refquant.model.file import save, weights_within
+from refquant.model.layout import Layout
 from refquant.model.validate import examine, validation
 from refquant.schema.coreml import Model, QuantizationParams, WeightParams
 from refquant.spec import trace
@@ -43,6 +47,7 @@ from tests.bending import (
     signed,
 )
 from tests.broken import BITS, SCALE, Case
+from tests.hard import after
 from tests.networks import Net, all_networks, described, pipeline
 from tests.test_quantize import quiet
 
@@ -72,6 +77,128 @@ class TestTensors:
     @pytest.mark.parametrize("case", broken.TENSORS, ids=lambda case: case.title)
     def test_fault(self, case: Case) -> None:
         check(case)
+
+
+NAN, ONE = struct.pack("<f", math.nan), struct.pack("<f", 1.0)
+
+
+class TestNumbers:
+    """TEN-10: Every binary32 and binary16 weight in a file MUST be a finite number."""
+
+    @pytest.mark.parametrize("index", range(6))
+    def test_among_floats(self, index: int) -> None:
+        data = ONE * index + NAN + ONE * (5 - index)
+        assert found(bent(FLOATS, {"weights.floatBytes": [data]})) == [("TEN-10", "fc", "weights", index)]
+
+    @pytest.mark.parametrize(("runs", "index"), [([1, 5], 0), ([1, 5], 1), ([3, 3], 2), ([2, 4], 5)])
+    def test_in_one_run_of_two(self, runs: list[int], index: int) -> None:
+        data = ONE * index + NAN + ONE * (5 - index)
+        model = bent(FLOATS, {"weights.floatBytes": [data[: 4 * runs[0]], data[4 * runs[0] :]]})
+        assert found(model) == [("TEN-10", "fc", "weights", index)]
+
+    @pytest.mark.parametrize("sign", [0, 0x8000])
+    @pytest.mark.parametrize("number", [0x7C00, 0x7C01, 0x7D00, 0x7E00, 0x7F00, 0x7FFF])
+    def test_every_kind_among_halves(self, number: int, sign: int) -> None:
+        for index in range(6):
+            data = struct.pack("<6H", *[0] * index, number | sign, *[0] * (5 - index))
+            assert found(bent(HALVES, {"weights.float16Value": data})) == [("TEN-10", "fc", "weights", index)]
+
+    def test_behind_an_odd_end(self) -> None:
+        """Halves are looked at all the same, but floats of which nobody can tell where they begin are not."""
+        odd = struct.pack("<6H", *[0] * 5, 0x7C00) + b"\0"
+        expected = [("TEN-10", "fc", "weights", 5), ("TEN-4", "fc", "weights", None)]
+        assert found(bent(HALVES, {"weights.float16Value": odd})) == expected
+        model = bent(FLOATS, {"weights.floatBytes": [NAN * 6, b"\0"]})
+        assert found(model) == [("TEN-2", "fc", "weights", None)]
+
+    @pytest.mark.parametrize("size", [9, 11, 13, 15])
+    def test_halves_of_any_odd_size(self, size: int) -> None:
+        """TEN-4: `float16Value` MUST hold two bytes a weight: one little-endian binary16 number each."""
+        model = bent(HALVES, {"weights.float16Value": bytes(size)})
+        assert found(model) == [("TEN-4", "fc", "weights", None)]
+
+    @pytest.mark.parametrize(
+        ("base", "bends"),
+        [
+            (FLOATS, {"weights.floatBytes": [b"\x7f\xff\xff\x7e" * 6]}),
+            (HALVES, {"weights.float16Value": b"\xff\x7b" * 6}),
+        ],
+    )
+    def test_one_by_one_only_where_one_may_not_be(
+        self, monkeypatch: pytest.MonkeyPatch, base: Model, bends: dict[str, Any]
+    ) -> None:
+        """The highest byte of a number tells enough, unless it is at least 2^127, or no finite half."""
+        monkeypatch.setattr(tensor_checks, "_not_finite", lambda read, rule: pytest.fail("looked"))
+        assert found(bent(base, bends)) == []
+
+
+#: The greatest binary32 number.
+G = broken.GREATEST
+
+#: Bits, scales and biases of the codes 0 1 1 1 1 1; index of the first whose weight is past binary32; whether
+#: one has to look for it.
+ENDS: list[tuple[int, list[float], list[float], int | None, bool]] = [
+    (1, [G], [], None, False),
+    (1, [G], [-G], None, False),
+    (1, [-G], [-G], 1, True),
+    (1, [G], [G], 1, True),
+    (1, [1.0, G], [0.0, G], 3, True),
+    (2, [G], [-G], None, True),
+    (8, [G / 128], [-G], None, False),
+]
+
+
+class TestPastBinary32:
+    """DEQ-4: Dequantization MUST refuse a tensor ... that holds a number that is not finite. Only the ends of
+    the grid are computed, unless one of them is past binary32.
+    """
+
+    @pytest.fixture
+    def looks(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """Every tensor that is decoded."""
+        looks: list[object] = []
+
+        def decode(params: WeightParams, layout: Layout) -> object:
+            looks.append(params)
+            return usual(params, layout)
+
+        usual = tensor.decode_params
+        monkeypatch.setattr(tensor, "decode_params", decode)
+        return looks
+
+    @pytest.mark.parametrize(("nbits", "scales", "biases", "index", "looked"), ENDS)
+    def test_linear(
+        self,
+        looks: list[object],
+        nbits: int,
+        scales: list[float],
+        biases: list[float],
+        index: int | None,
+        looked: bool,
+    ) -> None:
+        raw = pack(b"\0\1\1\1\1\1", nbits)
+        model = bent(LINEAR, {"weights": linear(raw, nbits, scales, biases)})
+        assert found(model) == ([] if index is None else [("DEQ-4", "fc", "weights", index)])
+        assert len(looks) == looked
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_signed(self, looks: list[object], sign: int) -> None:
+        """The code -128, which no writer writes, is one end."""
+        codes = {"weights.int8RawValue": bytes([127, 129, 128, 128, 0, 0])}
+        assert found(bent(SIGNED, {**codes, SCALE: [sign * G / 128]})) == []
+        assert looks == []
+        past = bent(SIGNED, {**codes, SCALE: [sign * after(G / 128)]})
+        assert found(past) == [("DEQ-4", "fc", "weights", 2)]
+        assert len(looks) == 1
+
+    def test_where_nobody_states_a_shape(self, looks: list[object]) -> None:
+        for params in (linear(b"\xff", 8, [G]), bending.table(b"\xff", 1, [G, G])):
+            assert found(bent(bending.PRELU, {"PReLU.alpha": params})) == []
+        assert looks == []
+
+    def test_only_where_numbers_are_looked_at(self, looks: list[object]) -> None:
+        assert examine(bent(LINEAR, {SCALE: [G, G]}), numbers=False).faults == []
+        assert looks == []
 
 
 class TestLayers:
@@ -246,6 +373,14 @@ class TestSentences:
                 "tensor weights: the last 6 bits, behind the last code, are not zero (PACK-3)",
             ),
             ("an infinite bias", "tensor weights[0]: bias is -inf, not a finite number (DEQ-4)"),
+            ("a scale that is NaN", "tensor weights[1]: scale is nan, not a finite number (DEQ-4)"),
+            ("a PReLU without scales", "tensor PReLU.alpha: 0 scales for 1 channels (DEQ-4)"),
+            ("one bias beside two scales", "tensor weights: 1 biases beside 2 scales (DEQ-4)"),
+            ("NaN in a table", "tensor weights[6]: table entry is nan, not a finite number (LUT-1)"),
+            (
+                "a weight past binary32",
+                "tensor weights[4]: decoded weight is inf, not a finite number (DEQ-4)",
+            ),
             ("a table too short", "tensor weights: its lookup table has 7 entries, not 8 (LUT-1)"),
             (
                 "signed codes of 7 bits",

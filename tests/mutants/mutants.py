@@ -28,7 +28,7 @@ TYPES = ("annotation", "returns", "type_params")
 PROSE = ("warn", "debug", "TypeVar", "cast")
 
 #: Types with parameters.
-GENERIC = ("Callable", "Optional", "Union")
+GENERIC = ("Callable", "Literal", "Optional", "Union")
 
 #: Most characters of an expression in an id.
 LONGEST = 70

@@ -110,7 +110,7 @@ def connective(node: ast.BoolOp) -> Iterator[ast.AST]:
 
 
 def constant(node: ast.Constant) -> Iterator[ast.AST]:
-    """Count one more or one less, turn a truth value over, spell a string differently."""
+    """Count one more or less (where that is another number), turn a truth value over, misspell a string."""
     value = node.value
     others: tuple[str | bytes | float, ...] = ()
     if isinstance(value, bool):
@@ -121,7 +121,7 @@ def constant(node: ast.Constant) -> Iterator[ast.AST]:
         others = (value + "X",)
     elif isinstance(value, bytes):
         others = (bytes(byte ^ 1 for byte in value) or b"X",)
-    yield from (ast.Constant(other) for other in others)
+    yield from (ast.Constant(other) for other in others if other != value)
 
 
 def condition(node: ast.If | ast.While | ast.IfExp) -> Iterator[ast.AST]:
