@@ -49,6 +49,7 @@ def fusion(family: Family) -> None:
     forms(family)
     readers(family)
     writers(family)
+    turns(family)
     batchnorms(family)
     past_the_end(family)
     not_pairs(family)
@@ -251,6 +252,20 @@ def writers(family: Family) -> None:
     layers.append(producer)
     layers.append(consumer)
     ask(family, "an older value that nobody reads", "FUS-12 FUS-1", "fusion", model, LINEAR)
+
+
+def turns(family: Family) -> None:
+    """Write a name once more, so that a pair is in the way of another until its turn comes."""
+    model = chain(product(6, 4), convolution(bias=False))
+    net = Net(model.neuralNetwork.layers, 7)
+    first, second = model.neuralNetwork.layers
+    second.input[0] = "input"
+    first.output[0], second.output[0] = "first_out", "second_out"
+    for blob in ("first_out", "second_out"):
+        net.blob = blob
+        net.scale((6,), None).output[0] = "output"
+    title = "a pair whose way is free after its turn"
+    ask(family, title, "FUS-11 FUS-12", "fusion DEP-38", model, LINEAR)
 
 
 def batchnorms(family: Family) -> None:

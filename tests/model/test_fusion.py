@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,6 +19,7 @@ from refquant.model.walk import networks
 from refquant.schema.coreml import Model, NeuralNetworkLayer
 from tests.networks import Net, described, network
 from tests.oracle import fusion as oracle
+from tests.oracle import models
 
 
 def fused(model: Model) -> list[NeuralNetworkLayer]:
@@ -169,7 +171,7 @@ class TestBias:
 
 
 class TestChains:
-    """FUS-1: ... a producer MUST be fused with its consumer for these pairs, until none is left.
+    """FUS-1: ... a producer MUST be fused with its consumer for these pairs, in the order of FUS-11 ...
     FUS-9: The producer MUST take over the consumer's outputs, and the consumer MUST be removed.
     """
 
@@ -216,8 +218,20 @@ class TestChains:
 class TestOrder:
     """FUS-11: Producers MUST be taken by type: all convolutions of a network in the order of its layers, then
     all innerProducts, then all batchnorms. Each MUST be fused with its consumer, then with the consumer
-    after that, for as long as there is one, before the next producer is taken.
+    after that, for as long as there is one, before the next producer is taken. None is taken twice.
     """
+
+    def test_a_pair_whose_way_is_free_too_late(self) -> None:
+        """The convolution's turn is before the innerProduct's, whose scale then leaves the way."""
+        model = described()
+        net = Net(model.neuralNetwork.layers, 1)
+        net.inner_product(6, 4, name="product")
+        net.blob = "input"
+        net.convolution(name="conv")
+        for name in ("product_out", "conv_out"):
+            net.blob = name
+            net.scale().output[0] = "output"
+        assert [layer.name for layer in fused(model)] == ["product", "conv", "layer_3"]
 
     def test_the_convolution_before_the_batchnorm_behind_it(self) -> None:
         model = chain(conv(), norm(), scale())
@@ -415,7 +429,7 @@ class TestOneReaderOneWriter:
         assert types(fused(model)) == ["activation", "convolution"]
 
     def test_value_that_is_written_elsewhere_by_now(self) -> None:
-        """FUS-1: ... until none is left: a consumer that is fused away is not between any two layers."""
+        """FUS-12: A consumer that is fused away is not between any two layers."""
         model = described()
         net = Net(model.neuralNetwork.layers, 1)
         for name in ("first", "second"):
@@ -435,6 +449,27 @@ class TestOneReaderOneWriter:
         names = Names(model, model.neuralNetwork)
         assert fuse(model.neuralNetwork, names, lambda layer: False) == 0
         assert fuse(branch.ifBranch, names, lambda layer: False) == 1
+
+
+class TestNamesWrittenAgain:
+    """Which pairs are fused, and in which order, where few names are read and written by many layers."""
+
+    STEPS: ClassVar[tuple[Callable[[Net], object], ...]] = (
+        *(conv(), conv(bias=False), norm(), scale(), scale((1,), None)),
+        *(lambda net: net.inner_product(6, 4), Net.bias, Net.relu),
+    )
+
+    @pytest.mark.parametrize("seed", range(60))
+    def test_as_the_oracle_has_it(self, seed: int) -> None:
+        model = described()
+        net = Net(model.neuralNetwork.layers, seed)
+        chance = random.Random(seed)
+        for _ in range(chance.randint(3, 9)):
+            net.blob = chance.choice(("input", "a", "b", "c"))
+            chance.choice(self.STEPS)(net)
+            net.layers[-1].output[0] = chance.choice(("a", "b", "c", "output"))
+        made = refquant.quantize_weights(model, 8).SerializeToString()
+        assert made == models.quantize(model.SerializeToString(), {"nbits": 8, "mode": "linear"})
 
 
 class TestNotFusable:

@@ -1,6 +1,6 @@
 """Chapter 10: which pairs of layers fuse, and in which order; what becomes of their numbers is in `fusion`.
 
-The definition, as slow as it is: after every pair the search begins anew, and everything is counted anew.
+The definition, as slow as it is: after every pair, everything is counted anew.
 """
 
 from __future__ import annotations
@@ -41,39 +41,38 @@ Free = Callable[[Any], bool]
 
 
 def fuse(network: Any, model: Any, outermost: Any, free: Free) -> None:
-    """FUS-1, FUS-9: fuse the pairs of one network until none is left. Networks within are not entered.
+    """FUS-1, FUS-9, FUS-11: fuse the pairs of one network. Networks within are not entered.
 
     Readers and writers are those of the whole model, whose network is the outermost one.
     """
-    while True:
-        found = next(pairs(network, model, outermost, free), None)
-        if found is None:
-            return
-        producer, consumer = found
-        producer.output[0] = consumer.output[0]
-        network.layers.remove(consumer)
+    for producer_type in PAIRS:
+        for producer in list(network.layers):
+            while kind(producer) == producer_type and free(producer):
+                position = partner(producer, network, model, outermost, free)
+                if position is None or not combine(producer, network.layers[position]):
+                    break
+                producer.output[0] = network.layers[position].output[0]
+                del network.layers[position]
 
 
-def pairs(network: Any, model: Any, outermost: Any, free: Free) -> Iterator[tuple[Any, Any]]:
-    """Find a pair that fuses, and change the producer's numbers."""
-    for producer_type, consumer_types in PAIRS.items():
-        for at, producer in enumerate(network.layers):
-            if kind(producer) != producer_type or not free(producer) or len(producer.output) != 1:
-                continue
-            (name,) = producer.output
-            if readers(name, model, outermost) != 1 or writers(name, model, outermost) != 1:
-                continue
-            for position in range(at + 1, len(network.layers)):
-                consumer = network.layers[position]
-                if name not in consumer.input or kind(consumer) not in consumer_types or not free(consumer):
-                    continue
-                if len(consumer.input) != 1 or len(consumer.output) != 1:
-                    continue
-                between = network.layers[at + 1 : position]
-                if any(consumer.output[0] in touched(layer) for layer in between):
-                    continue
-                if combine(producer, consumer):
-                    yield producer, consumer
+def partner(producer: Any, network: Any, model: Any, outermost: Any, free: Free) -> int | None:
+    """FUS-2, FUS-12, FUS-14: find the place of the consumer that a producer may be fused with."""
+    at = next(i for i, layer in enumerate(network.layers) if layer is producer)
+    if len(producer.output) != 1:
+        return None
+    (name,) = producer.output
+    if readers(name, model, outermost) != 1 or writers(name, model, outermost) != 1:
+        return None
+    for position in range(at + 1, len(network.layers)):
+        consumer = network.layers[position]
+        if name in consumer.input:
+            fits = kind(consumer) in PAIRS[kind(producer)] and free(consumer)
+            if not fits or len(consumer.input) != 1 or len(consumer.output) != 1:
+                return None
+            between = network.layers[at + 1 : position]
+            overtaken = any(consumer.output[0] in touched(layer) for layer in between)
+            return None if overtaken else position
+    return None
 
 
 def every_layer(network: Any) -> Iterator[Any]:
