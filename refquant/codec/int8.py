@@ -6,7 +6,7 @@ import math
 from array import array
 
 from refquant.codec.table import look_up
-from refquant.codec.weights import check_finite, in_lists
+from refquant.codec.weights import check_finite, ends, in_lists
 from refquant.errors import NonFiniteError
 
 #: Greatest magnitude of a code.
@@ -24,7 +24,7 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
     """
     check_finite(weights)
     lists = in_lists(weights)
-    peak = max(abs(min(map(min, lists))), abs(max(map(max, lists)))) if weights else 0.0
+    peak = max(map(abs, ends(lists))) if weights else 0.0
     if peak == 0:
         return bytes(len(weights)), 0.0
     (scale,) = array("f", [peak / GREATEST])

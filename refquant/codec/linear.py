@@ -11,7 +11,7 @@ from typing import NamedTuple
 from refquant.codec.channels import Channels, join, split
 from refquant.codec.packing import check_nbits
 from refquant.codec.table import look_up
-from refquant.codec.weights import check_finite, in_lists
+from refquant.codec.weights import check_finite, ends, in_lists
 from refquant.errors import TensorError
 
 #: Steps up to this get no codes: every code of the channel is 0. Source: the format's own tools. Rule: LIN-4.
@@ -68,7 +68,7 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: LIN-1 to LIN-4, LIN-10."""
     lists = in_lists(weights)
-    least, greatest = min(map(min, lists)), max(map(max, lists))
+    least, greatest = ends(lists)
     scale = (greatest - least) / ((1 << nbits) - 1)
     if abs(scale) <= SMALLEST_STEP:
         return ChannelCodes(bytes(len(weights)), scale, least, least != greatest)

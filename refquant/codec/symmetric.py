@@ -13,7 +13,7 @@ from refquant.codec.linear import (
     gather,
     round_to_codes,
 )
-from refquant.codec.weights import check_finite, in_lists
+from refquant.codec.weights import check_finite, ends, in_lists
 
 #: Number of bits, the only one for which the mode is defined. Rule: SYM-1.
 NBITS = 8
@@ -39,7 +39,7 @@ def encode(weights: array[float], channels: Channels) -> LinearCodes:
 def encode_channel(weights: array[float]) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: SYM-2 to SYM-4."""
     lists = in_lists(weights)
-    magnitude = max(abs(min(map(min, lists))), abs(max(map(max, lists))))
+    magnitude = max(map(abs, ends(lists)))
     scale = magnitude / STEPS
     bias = -MIDDLE * scale
     if abs(scale) <= SMALLEST_STEP:

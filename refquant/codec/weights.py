@@ -32,6 +32,12 @@ def in_lists(weights: array[float]) -> Iterable[list[float]]:
     return [weights.tolist()] if len(weights) <= CHUNK else _Lists(weights)
 
 
+def ends(lists: Iterable[list[float]]) -> tuple[float, float]:
+    """Give the least and the greatest of weights in lists, of which none may be empty."""
+    pairs = [(min(numbers), max(numbers)) for numbers in lists]
+    return min(least for least, _ in pairs), max(greatest for _, greatest in pairs)
+
+
 class _Lists:
     """Many weights, made into lists anew each time, a piece at a time."""
 
