@@ -116,7 +116,7 @@ def _version(held: Held | None) -> int:
 
 def _too_old(model: Model, held: Held) -> RefquantError:
     have, need = model.specificationVersion, _version(held)
-    reason = f"{CALLED[held.form]} needs specificationVersion {need}, and the model's is {have}"
+    reason = f"specificationVersion {have} has no {CALLED[held.form]}; {need} has"
     return TensorError(reason, rule="FILE-1").located(**held.site.where)
 
 

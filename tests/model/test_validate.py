@@ -406,19 +406,19 @@ class TestSentences:
             ),
             (
                 "halves at version 1",
-                "tensor weights: half precision needs specificationVersion 2, and the model's is 1 (FILE-1)",
+                "tensor weights: specificationVersion 1 has no half precision; 2 has (FILE-1)",
             ),
             (
                 "linear codes at version 2",
-                "tensor weights: linear codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+                "tensor weights: specificationVersion 2 has no linear codes; 3 has (FILE-1)",
             ),
             (
                 "a table at version 2",
-                "weights: codes of a table needs specificationVersion 3, and the model's is 2 (FILE-1)",
+                "weights: specificationVersion 2 has no codes of a table; 3 has (FILE-1)",
             ),
             (
                 "dynamic int8 at version 4",
-                "tensor weights: signed codes needs specificationVersion 5, and the model's is 4 (FILE-1)",
+                "tensor weights: specificationVersion 4 has no signed codes; 5 has (FILE-1)",
             ),
         ],
     )
@@ -433,7 +433,7 @@ class TestSentences:
         assert [str(fault).partition("tensor weights: ")[2] for fault in faults] == [
             "codes, though int8DynamicQuantize asks for signed codes (INT8-5)",
             "its quantization has neither scales nor a lookup table (TEN-5)",
-            "codes needs specificationVersion 3, and the model's is 2 (FILE-1)",
+            "specificationVersion 2 has no codes; 3 has (FILE-1)",
         ]
 
     def test_a_name_without_an_end(self) -> None:
@@ -547,7 +547,7 @@ class TestOwnOutput:
         model = bent(two, {**codes, **second, "/neuralNetwork.arrayInputShapeMapping": 1, broken.VERSION: 1})
         assert found(model) == [("FILE-1", "fc", "weights", None)]
         selector = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["fc"])
-        with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* needs specificationVersion 5"):
+        with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* specificationVersion 3 has no"):
             refquant.quantize_weights(model, 8, "dequantization", selector=selector)
 
     @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
