@@ -370,6 +370,16 @@ def pipeline(*models: Model, kind: str = "pipeline") -> Model:
     return outer
 
 
+def work_for_two() -> Model:
+    """Make a network of two matrices, each large enough for a process of its own."""
+
+    def build(net: Net) -> None:
+        for _ in range(2):
+            net.inner_product(150, 150)
+
+    return network(build)
+
+
 def all_networks(seed: int = 0) -> dict[str, Model]:
     """Make every network of this module."""
     return {name: network(build, seed) for name, build in {**ROWS, **BATCHNORMS}.items()}

@@ -31,7 +31,7 @@ from refquant import crew, parallel
 from refquant.model import tensor
 from refquant.schema.coreml import Model
 from tests.luts import dies, ends, is_killed, raises, refuses
-from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
+from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline, work_for_two
 from tests.test_quantize import ALL_SETTINGS, inner_product, quiet
 
 #: A test may run beside threads, as those of pytest-xdist; newer versions of Python warn of forking then.
@@ -461,8 +461,7 @@ class TestInterrupts:
     def start(self, folder: Path, method: str) -> subprocess.Popen[str]:
         (folder / "program.py").write_text(PROGRAM)
         (folder / "waits.py").write_text(WAITS)
-        large = network(lambda net: [net.inner_product(150, 150) for _ in range(2)].clear())
-        refquant.MLModel(large).save(folder / "in.mlmodel")
+        refquant.MLModel(work_for_two()).save(folder / "in.mlmodel")
         command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--jobs", "2", "--quiet"]
         custom = ["--mode", "custom_lut", "--lut-function", "waits:function"]
         return subprocess.Popen(

@@ -231,19 +231,6 @@ class TestPrices:
     # The inertia of 1 to 10 clusters of 0, 1 ... 9 is 82.5, 20, 9, 5, 2.5, 2, 1.5, 1, 0.5 and 0, so that one
     # more gains 62.5, 11, 4 and 2.5, and from the sixth on 0.5.
 
-    @pytest.fixture
-    def prices(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """Prices at which anything is bought, in order."""
-        tried: list[int] = []
-        buy = clusters.buy
-
-        def noted(grid: clusters.Grid, price: int) -> clusters.Bought:
-            tried.append(price)
-            return buy(grid, price)
-
-        monkeypatch.setattr(clusters, "buy", noted)
-        return tried
-
     @pytest.mark.parametrize("power", [1, 3, 9])
     @pytest.mark.parametrize("size", [2, 16, 200])
     def test_few_are_tried(self, power: int, size: int, prices: list[int]) -> None:

@@ -258,10 +258,6 @@ class TestSearches:
         assert [count for count, *_ in searches] == cells
         assert {size for _, size, _ in searches} == {1 << nbits}
 
-    def test_all_edges_are_allowed_only_on_demand(self, searches: list[tuple[int, int, int]]) -> None:
-        kmeans.encode(weights([float(i) for i in range(169)]), 1)
-        assert [count for count, *_ in searches] == [72, 168]
-
     def test_each_starts_from_the_price_of_the_one_before(self, searches: list[tuple[int, int, int]]) -> None:
         values = weights([float(i) for i in range(200)])
         kmeans.encode(values, 1, exact=True)
@@ -321,19 +317,6 @@ class TestExact:
 
 class TestCertificate:
     """KM-4: what a table costs and what none can cost less than; no trust in how it was found is needed."""
-
-    @pytest.fixture
-    def prices(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """Prices at which anything is bought, in order."""
-        tried: list[int] = []
-        buy = clusters.buy
-
-        def noted(grid: clusters.Grid, price: int) -> clusters.Bought:
-            tried.append(price)
-            return buy(grid, price)
-
-        monkeypatch.setattr(clusters, "buy", noted)
-        return tried
 
     @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=10), st.integers(1, 3))
     def test_no_clustering_costs_less_than_the_bound(self, values: list[float], nbits: int) -> None:

@@ -596,10 +596,11 @@ class TestNotFinite:
             tensor.store_float32(params, array("f", [*values(params)[:-1], number]))
         assert fused(model) == list(model.neuralNetwork.layers)
 
-    def test_a_number_that_is_no_number_comes_first(self) -> None:
+    @pytest.mark.parametrize("variance", [-5.0, 1.0])
+    def test_a_number_that_is_no_number_comes_first(self, variance: float) -> None:
         """No other channel is asked for a root that it does not have."""
         model = chain(conv(), norm())
-        numbers = array("f", [math.nan, -5.0, *[1.0] * 4])
+        numbers = array("f", [math.nan, variance, *[1.0] * 4])
         tensor.store_float32(model.neuralNetwork.layers[1].batchnorm.variance, numbers)
         assert fused(model) == list(model.neuralNetwork.layers)
 

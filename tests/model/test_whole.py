@@ -25,7 +25,7 @@ from refquant.errors import FileError
 from refquant.model import disk, whole
 from refquant.sample import model_path
 from tests.model.ways import knows_nameless, unknown
-from tests.networks import ROWS, network
+from tests.networks import ROWS, network, work_for_two
 
 if os.name != "posix":
     pytest.skip("signals, links and permissions are those of POSIX", allow_module_level=True)
@@ -126,8 +126,7 @@ class TestCommand:
         It waits in short steps: Python calls no handler for a signal that comes just before a long one.
         """
         folder.mkdir(exist_ok=True)
-        large = network(lambda net: [net.inner_product(150, 150) for _ in range(2)].clear())
-        refquant.MLModel(large).save(folder / "in.mlmodel")
+        refquant.MLModel(work_for_two()).save(folder / "in.mlmodel")
         (folder / "waits.py").write_text(
             "import pathlib, time\n"
             "def function(nbits, weights):\n"
