@@ -567,7 +567,7 @@ class TestNearTheBestTable:
         weights, _ = self.certified(exact=True)
         assert 0 <= weights.gap < 1e-9
         found: list[refquant.TensorCertificate] = []
-        model = inner_product(normal(600, 3).tolist())
+        model = inner_product(normal(600, 1).tolist())
         for exact in (False, True):
             refquant.quantize_weights(model, 2, "kmeans", exact=exact, certify=found.append)
         near, best = found

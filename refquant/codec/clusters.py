@@ -18,6 +18,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from heapq import heappop, heappush
+from itertools import accumulate
 from typing import Callable, NamedTuple
 
 #: Units of a sum in 1. The least binary32 number, 2^-149, is 2^31 of them: what a quotient of sums loses by
@@ -61,15 +62,9 @@ def grid(values: array[float], edges: list[int]) -> Grid:
 
     A run of equal weights is added without rounding; any other within half a unit of binary64's last place.
     """
-    sums = [0]
-    for start, stop in zip(edges, edges[1:]):
-        sums.append(sums[-1] + whole(values[start:stop]))
-    return Grid(edges, sums)
-
-
-def whole(values: array[float]) -> int:
-    """Add up weights in units of 1 / UNITS."""
-    return int(math.fsum(values) * UNITS)
+    runs = zip(edges, edges[1:])
+    totals = [values[start] if stop - start == 1 else math.fsum(values[start:stop]) for start, stop in runs]
+    return Grid(edges, list(accumulate([int(total * UNITS) for total in totals], initial=0)))
 
 
 def distinct(values: array[float]) -> list[int]:
@@ -82,24 +77,22 @@ def cells(values: array[float], count: int) -> list[int]:
     """Cut ascending weights into `count` cells, or into one for each distinct weight, if these are fewer.
 
     The cell of the greatest count * width^2 is cut in the middle of its width, again and again. So cells
-    get as wide as the inverse cube root of the density of weights, as clusters will.
+    get as wide as the inverse cube root of the density of weights, as clusters will. The edges come in the
+    order in which they are cut: the first few of them, sorted, are those of fewer cells.
     """
     edges = [0, len(values)]
-    heap: list[tuple[float, int, int]] = []
-
-    def put(start: int, stop: int) -> None:
-        width = values[stop - 1] - values[start]
-        if width:
-            heappush(heap, (-(stop - start) * width * width, start, stop))
-
-    put(0, len(values))
+    heap = [(0.0, 0, len(values))]
     while heap and len(edges) <= count:
         _, start, stop = heappop(heap)
-        middle = bisect_right(values, (values[start] + values[stop - 1]) / 2, start, stop)
+        low, high = values[start], values[stop - 1]
+        if low == high:
+            continue
+        middle = bisect_right(values, (low + high) / 2, start, stop)
         edges.append(middle)
-        put(start, middle)
-        put(middle, stop)
-    return sorted(edges)
+        below, above = values[middle - 1] - low, high - values[middle]
+        heappush(heap, ((start - middle) * below * below, start, middle))
+        heappush(heap, ((middle - stop) * above * above, middle, stop))
+    return edges
 
 
 def buy(grid: Grid, price: int) -> Bought:
@@ -192,7 +185,7 @@ def best(grid: Grid, size: int, price: int = 0) -> tuple[list[int], int]:
         found = buy(grid, price)
         # At the fair price few and many cost the same, but for a remainder in favour of many.
         if price == fair and found.profit(price) - many.profit(price) <= last:
-            return _joined(few.path, many.path, size), price
+            return joined(few.path, many.path, size), price
         if found.clusters <= size:
             few, high = found, price
         else:
@@ -200,7 +193,7 @@ def best(grid: Grid, size: int, price: int = 0) -> tuple[list[int], int]:
         price = price * found.clusters**3 // size**3
 
 
-def _joined(few: list[int], many: list[int], size: int) -> list[int]:
+def joined(few: list[int], many: list[int], size: int) -> list[int]:
     """Join two clusterings into one of `size` clusters: many from the start, few to the end.
 
     They change over where a cluster of the one lies within one of the other. By the quadrangle inequality

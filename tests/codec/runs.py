@@ -7,12 +7,24 @@ from array import array
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
+from typing import Callable
 
 from refquant.codec import clusters
 from tests.hard import weights
 
 #: A squared unit of the sums in `refquant.codec.clusters`, which quotients are rounded down to.
 SQUARED_UNIT = 1 / Fraction(clusters.UNITS) ** 2
+
+#: Ways to make other distributions of normal weights: name -> way.
+SHAPES: dict[str, Callable[[list[float]], list[float]]] = {
+    "normal": lambda values: values,
+    "heavy tails": lambda values: [w**5 for w in values],
+    "two outliers": lambda values: [*values, 1e4, -1e9],
+    "five groups": lambda values: [w / 50 + i % 5 for i, w in enumerate(values)],
+    "even": lambda values: [float(i) for i, _ in enumerate(values)],
+    "few distinct": lambda values: [round(w * 300) / 8 for w in values],
+    "offset": lambda values: [w + 1000 for w in values],
+}
 
 
 def normal(count: int, seed: int) -> array[float]:

@@ -8,28 +8,16 @@ import random
 from array import array
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from refquant.codec import clusters, kmeans
+from refquant.codec import clusters, kmeans, nearly
 from refquant.errors import ArgumentError, NonFiniteError
-from tests.codec.runs import ascending, inertia_of_runs, least_of_all, normal
+from tests.codec.runs import SHAPES, ascending, inertia_of_runs, least_of_all, normal
 from tests.hard import TENSORS, TINY, after, bits, numbers, weights
 from tests.oracle import codec as oracle
-
-#: Ways to make other distributions of normal weights: name -> way.
-SHAPES: dict[str, Callable[[list[float]], list[float]]] = {
-    "normal": lambda values: values,
-    "heavy tails": lambda values: [w**5 for w in values],
-    "two outliers": lambda values: [*values, 1e4, -1e9],
-    "five groups": lambda values: [w / 50 + i % 5 for i, w in enumerate(values)],
-    "even": lambda values: [float(i) for i, _ in enumerate(values)],
-    "few distinct": lambda values: [round(w * 300) / 8 for w in values],
-    "offset": lambda values: [w + 1000 for w in values],
-}
 
 small = st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=14)
 any_tensor = st.one_of(st.sampled_from(TENSORS), st.lists(numbers, min_size=1, max_size=60))
@@ -113,7 +101,7 @@ class TestDeterminism:
     """
 
     #: SHA-256 over table and codes, the same on every interpreter on which the tests have run.
-    SEEN = "feba68490ec54da3e5b4a47968a7a8b1307d7df4f1176a05d89672ded165ece0"
+    SEEN = "f891b1d05ffec0e54d360aeefe1c3328c5fea881843cc2b28488b52bb4c5dcdc"
 
     def test_known_bits(self) -> None:
         digest = hashlib.sha256()
@@ -211,61 +199,96 @@ class TestInertia:
 
 
 class TestSearches:
-    """Prices are looked for among few cells, then among more, and only where there is something to choose."""
+    """Edges are looked for between few cells, then around these between more, and exactly only if need be."""
 
     @pytest.fixture
-    def searches(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
-        """Every search in turn: cells, clusters, and the price to start with."""
-        made: list[tuple[int, int, int]] = []
-        best = clusters.best
+    def searches(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+        """Every search in turn: its name, cells and clusters."""
+        made: list[tuple[str, int, int]] = []
+        best, near, nudged = clusters.best, nearly.best, nearly.nudged
 
-        def noted(grid: clusters.Grid, size: int, price: int = 0) -> tuple[list[int], int]:
-            made.append((len(grid.edges) - 1, size, price))
+        def noted_best(grid: clusters.Grid, size: int, price: int = 0) -> tuple[list[int], int]:
+            made.append(("best", len(grid.edges) - 1, size))
             return best(grid, size, price)
 
-        monkeypatch.setattr(clusters, "best", noted)
+        def noted_near(grid: clusters.Grid, size: int) -> tuple[list[int] | None, int]:
+            made.append(("near", len(grid.edges) - 1, size))
+            return near(grid, size)
+
+        def noted_nudged(grid: clusters.Grid, path: list[int]) -> list[int] | None:
+            made.append(("nudged", len(grid.edges) - 1, len(path) - 1))
+            return nudged(grid, path)
+
+        monkeypatch.setattr(clusters, "best", noted_best)
+        monkeypatch.setattr(nearly, "best", noted_near)
+        monkeypatch.setattr(nearly, "nudged", noted_nudged)
         return made
 
     @pytest.mark.parametrize("exact", [True, False])
     @pytest.mark.parametrize("distinct", [1, 2, 3, 4])
     def test_as_many_entries_as_weights_need_none(
-        self, distinct: int, exact: bool, searches: list[tuple[int, int, int]]
+        self, distinct: int, exact: bool, searches: list[tuple[str, int, int]]
     ) -> None:
-        kmeans.encode(weights([float(i) for i in range(distinct)] * 2), 2, exact)
+        kmeans.encode(weights([float(i) for i in range(distinct)] * 100), 2, exact)
         assert searches == []
 
     @pytest.mark.parametrize(
-        ("distinct", "nbits", "exact", "cells"),
+        ("distinct", "nbits", "few", "many"),
         [
-            (3, 1, False, [3]),
-            (71, 1, False, [71]),
-            (72, 1, False, [72, 72]),  # 4 * 2 + 64: there may be more weights than cells
-            (167, 1, False, [72, 167]),
-            (169, 1, False, [72, 168]),  # 20 * 2 + 128
-            (3000, 4, False, [128, 448]),
-            (3000, 4, True, [128, 448, 3000]),
+            (3, 1, 3, 3),
+            (63, 1, 63, 63),
+            (64, 1, 64, 64),  # 16 * 2 + 32
+            (65, 1, 64, 65),
+            (79, 1, 64, 79),
+            (80, 1, 64, 80),  # 24 * 2 + 32
+            (81, 1, 64, 80),
+            (3000, 4, 288, 416),
+            (7000, 8, 2200, 6176),  # not 16 * 256 + 32
         ],
     )
+    @pytest.mark.parametrize("copies", [1, 100])
     def test_numbers_of_cells(
         self,
         distinct: int,
         nbits: int,
-        exact: bool,
-        cells: list[int],
-        searches: list[tuple[int, int, int]],
+        few: int,
+        many: int,
+        copies: int,
+        searches: list[tuple[str, int, int]],
     ) -> None:
-        kmeans.encode(weights([float(i) for i in range(distinct)]), nbits, exact)
-        assert [count for count, *_ in searches] == cells
-        assert {size for _, size, _ in searches} == {1 << nbits}
+        kmeans.encode(weights([float(i) for i in range(distinct)] * copies), nbits)
+        assert searches == [("near", few, 1 << nbits), ("nudged", many, 1 << nbits)]
 
-    def test_each_starts_from_the_price_of_the_one_before(self, searches: list[tuple[int, int, int]]) -> None:
-        values = weights([float(i) for i in range(200)])
-        kmeans.encode(values, 1, exact=True)
-        first, *later = (price for _, _, price in searches)
-        assert first == 0
-        for price, (count, *_) in zip(later, searches):
-            grid = clusters.grid(values, clusters.cells(values, count))
-            assert clusters.buy(grid, price).clusters == 2
+    def test_exactly(self, searches: list[tuple[str, int, int]]) -> None:
+        kmeans.encode(weights([float(i) for i in range(3000)]), 4, exact=True)
+        assert searches == [("near", 288, 16), ("nudged", 416, 16), ("best", 3000, 16)]
+
+    def test_where_rounding_may_cost_too_much(self, searches: list[tuple[str, int, int]]) -> None:
+        kmeans.encode(weights([*normal(3000, 1), 1e9]), 4)
+        assert searches == [("near", 288, 16), ("best", 288, 16), ("best", 416, 16)]
+
+    def test_where_it_may_do_so_only_in_the_end(
+        self, searches: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nearly, "nudged", lambda grid, path: None)
+        kmeans.encode(normal(3000, 1), 4)
+        assert searches == [("near", 288, 16), ("best", 288, 16), ("best", 416, 16)]
+
+    @pytest.mark.parametrize("copies", [1, 200])
+    def test_few_cells_are_some_of_the_many(self, copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        grids: list[clusters.Grid] = []
+        points = nearly._points
+
+        def noted(grid: clusters.Grid) -> nearly.Points:
+            grids.append(grid)
+            return points(grid)
+
+        monkeypatch.setattr(nearly, "_points", noted)
+        values = ascending([w**3 for w in normal(79, 1)] * copies)
+        kmeans.encode(values, 1)
+        few, many = grids
+        assert few == clusters.grid(values, sorted(clusters.cells(values, 64)))
+        assert many == clusters.grid(values, clusters.distinct(values))
 
 
 class TestErrorBound:
@@ -286,16 +309,19 @@ class TestErrorBound:
 class TestExact:
     """Where all edges are allowed, the clustering is the best there is."""
 
-    @given(small, st.integers(1, 3))
-    def test_every_edge_is_allowed_to_few_weights_anyway(self, values: list[float], nbits: int) -> None:
+    @given(st.lists(st.integers(-500, 500).map(float), min_size=1, max_size=14), st.integers(1, 3))
+    def test_against_every_clustering(self, values: list[float], nbits: int) -> None:
         stored = weights(values)
-        assert kmeans.encode(stored, nbits, exact=True) == kmeans.encode(stored, nbits)
+        codes, table, _ = kmeans.encode(stored, nbits, exact=True)
+        rounding = len(values) * 500.0**2 * 2.0**-46
+        assert kmeans.inertia(stored, codes, table) <= least_of_all(ascending(values), 1 << nbits) + rounding
 
     @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=11))
     def test_however_few_cells_there_are_to_begin_with(self, values: list[float]) -> None:
         stored = ascending(values)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kmeans, "CELLS", ((1, 1), (1, 2)))
+            for name in ("FEW", "MANY", "MORE"):
+                patch.setattr(kmeans, name, 1)
             found = kmeans.encode(stored, 1, exact=True)
         edges = [0, found.codes.count(0), len(stored)] if found.codes.count(1) else [0, len(stored)]
         assert float(inertia_of_runs(stored, edges)) <= float(least_of_all(stored, 2)) * (1 + 1e-6)
@@ -443,7 +469,7 @@ class TestLloyd:
     @given(st.lists(numbers, min_size=2, max_size=40), st.data())
     def test_sums_before_any_position(self, values: list[float], data: st.DataObject) -> None:
         stored = ascending(values)
-        grid = clusters.grid(stored, clusters.cells(stored, 3))
+        grid = clusters.grid(stored, sorted(clusters.cells(stored, 3)))
         at = data.draw(st.integers(0, len(stored)))
         found = Fraction(kmeans._sum_before(stored, grid, at)) / Fraction(clusters.UNITS)
         exact = sum(map(Fraction, stored[:at]))
