@@ -31,8 +31,9 @@ from refquant import crew, parallel
 from refquant.model import tensor
 from refquant.schema.coreml import Model
 from tests.luts import dies, ends, is_killed, raises, refuses
-from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline, work_for_two
+from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
 from tests.test_quantize import ALL_SETTINGS, inner_product, quiet
+from tests.waiting import start
 
 #: A test may run beside threads, as those of pytest-xdist; newer versions of Python warn of forking then.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -437,15 +438,6 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[2:]))
 """
 
-WAITS = """
-import os, time
-def function(nbits, weights):
-    open(f"begun-{os.getpid()}", "w").close()
-    while True:
-        time.sleep(0.01)
-"""
-
-
 def group(leader: int) -> list[str]:
     """List the processes of a group that run still."""
     done = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True)
@@ -460,25 +452,7 @@ class TestInterrupts:
 
     def start(self, folder: Path, method: str) -> subprocess.Popen[str]:
         (folder / "program.py").write_text(PROGRAM)
-        (folder / "waits.py").write_text(WAITS)
-        refquant.MLModel(work_for_two()).save(folder / "in.mlmodel")
-        command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--jobs", "2", "--quiet"]
-        custom = ["--mode", "custom_lut", "--lut-function", "waits:function"]
-        return subprocess.Popen(
-            [sys.executable, "program.py", method, *command, *custom],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-
-    def wait_for_work(self, folder: Path) -> None:
-        deadline = time.monotonic() + 60
-        while len(list(folder.glob("begun-*"))) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        return start(folder, "--jobs", "2", processes=2, program=["program.py", method])
 
     def wait_for_silence(self, leader: int) -> None:
         deadline = time.monotonic() + 60
@@ -489,7 +463,6 @@ class TestInterrupts:
     @pytest.mark.parametrize("method", METHODS)
     def test_at_work(self, method: str, tmp_path: Path) -> None:
         process = self.start(tmp_path, method)
-        self.wait_for_work(tmp_path)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the parent and its children
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 130
@@ -499,7 +472,6 @@ class TestInterrupts:
     def test_parent_that_is_killed(self, tmp_path: Path) -> None:
         """Workers end with their parent, even if it has no time to tell them."""
         process = self.start(tmp_path, METHODS[0])
-        self.wait_for_work(tmp_path)
         process.kill()
         process.communicate(timeout=60)
         self.wait_for_silence(process.pid)

@@ -21,6 +21,7 @@ from refquant.errors import RefquantError
 from refquant.model import tensor
 from refquant.model.layers import inner_networks, sites
 from refquant.model.layout import Layout
+from refquant.model.walk import all_layers
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer, WeightParams
 
 #: The parameters of a layer; their type differs from layer to layer.
@@ -37,21 +38,15 @@ class Names:
     """
 
     def __init__(self, model: Model, network: NeuralNetwork) -> None:
-        self.reads: Counter[str] = Counter(feature.name for feature in model.description.output)
-        self.writes: Counter[str] = Counter(feature.name for feature in model.description.input)
-        self.writes.update(feature.name for feature in model.description.trainingInput)
-        self.reads.update(_training_reads(network))
-        self.reads.update([getattr(network, "labelProbabilityLayerName", "")])
-        self._count(network)
-
-    def _count(self, network: NeuralNetwork) -> None:
-        for layer in network.layers:
-            self.reads.update(set(layer.input))
-            self.writes.update(set(layer.output))
+        reads = [feature.name for feature in model.description.output]
+        reads += [*_training_reads(network), getattr(network, "labelProbabilityLayerName", "")]
+        writes = [feature.name for feature in (*model.description.input, *model.description.trainingInput)]
+        for layer in all_layers(network):
+            reads += set(layer.input)
+            writes += set(layer.output)
             if layer.WhichOneof("layer") == "loop":
-                self.reads.update([layer.loop.conditionVar])
-            for inner in inner_networks(layer):
-                self._count(inner)
+                reads.append(layer.loop.conditionVar)
+        self.reads, self.writes = Counter(reads), Counter(writes)
 
     def private(self, name: str) -> bool:
         """Whether one layer alone writes the blob and one alone reads it. Rule: FUS-2, FUS-3."""

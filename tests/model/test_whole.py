@@ -25,7 +25,8 @@ from refquant.errors import FileError
 from refquant.model import disk, whole
 from refquant.sample import model_path
 from tests.model.ways import knows_nameless, unknown
-from tests.networks import ROWS, network, work_for_two
+from tests.networks import ROWS, network
+from tests.waiting import start
 
 if os.name != "posix":
     pytest.skip("signals, links and permissions are those of POSIX", allow_module_level=True)
@@ -120,50 +121,19 @@ class TestEnded:
 class TestCommand:
     """The command, ended from outside at its work."""
 
-    def start(self, folder: Path, *options: str) -> subprocess.Popen[str]:
-        """Start a command that waits in its first tensors, which are worth a process each, and says so.
-
-        It waits in short steps: Python calls no handler for a signal that comes just before a long one.
-        """
-        folder.mkdir(exist_ok=True)
-        refquant.MLModel(work_for_two()).save(folder / "in.mlmodel")
-        (folder / "waits.py").write_text(
-            "import pathlib, time\n"
-            "def function(nbits, weights):\n"
-            "    pathlib.Path('begun').touch()\n"
-            "    while True:\n"
-            "        time.sleep(0.01)\n"
-        )
-        command = ["quantize", "in.mlmodel", "out.mlmodel", "--nbits", "8", "--quiet", "--force", *options]
-        command += ["--mode", "custom_lut", "--lut-function", "waits:function"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "refquant", *command],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 60
-        while not (folder / "begun").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return process
-
     @pytest.mark.parametrize(
         ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
     )
     @pytest.mark.parametrize("jobs", ["1", "2"])
     def test_at_work(self, jobs: str, number: signal.Signals, code: int, tmp_path: Path) -> None:
         (tmp_path / "out.mlmodel").write_bytes(OLD)
-        process = self.start(tmp_path, "--jobs", jobs)
+        process = start(tmp_path, "--force", "--jobs", jobs)
         process.send_signal(number)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == code
         assert (tmp_path / "out.mlmodel").read_bytes() == OLD
         names = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
-        assert names == {"in.mlmodel", "out.mlmodel", "waits.py", "begun"}
+        assert {name.split("-")[0] for name in names} == {"in.mlmodel", "out.mlmodel", "waits.py", "begun"}
 
     def test_signal_that_is_ignored_stays_so(self, tmp_path: Path) -> None:
         """As under a program that starts its children so."""
