@@ -438,6 +438,7 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[2:]))
 """
 
+
 def group(leader: int) -> list[str]:
     """List the processes of a group that run still."""
     done = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True)

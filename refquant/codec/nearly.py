@@ -23,9 +23,6 @@ SLACK = 0.0003
 #: The greatest part of the inertia that rounding may cost.
 ROUNDING = 2.0**-12
 
-#: Prices that are guessed before every other one is computed from what has been bought.
-GUESSES = 4
-
 #: More starts than these are many for the last cluster up to an end, if they are as many for all ends.
 LONG = 64
 
@@ -69,35 +66,30 @@ def best(grid: Grid, size: int) -> tuple[list[int] | None, int]:
     few, many = _clustering(points, [0, last]), _all(points)
     everything = bound = many.worth
     low, high = 0.0, everything
-    price, fair = _price(points, size), False
-    attempt, step = 0, 1
+    price, step, fair = _price(points, size), 0, False
     while True:
         found = _buy(points, price)
         if not found or found.clusters == size:
             break
-        attempt += 1
         # What is bought at a price is worth most, less that price for each: so `size` clusters are worth no
         # more than that and the price for `size`.
         bound = min(bound, found.worth + price * (size - found.clusters))
-        # The next guess aims a little beyond, so that the price is soon between two.
         closer = few.clusters < found.clusters < many.clusters
+        # Aim a little beyond, and twice as far where nothing came of it: so there are soon few and many.
         step = max(1, abs(found.clusters - size) // 4) if closer else 2 * step
+        ratio = found.clusters / size
         if found.clusters < size:
             few, high = found if closer else few, price
-            aim = min(size + step, (size + many.clusters) / 2)
+            guess = price * _cube(ratio / (1 + step / size))
         else:
             many, low = found if closer else many, price
-            aim = max(size - step, (size + few.clusters) / 2)
+            guess = price * _cube(ratio * (1 + step / size))
         between = _clustering(points, joined(few.path, many.path, size))
         if bound - between.worth <= SLACK * (everything - bound) or (fair and not closer):
             found = between
             break
-        guess = price * _cube(found.clusters / aim)
-        fair = (
-            not low < guess < high
-            or (attempt > GUESSES and attempt % 2 == 1)
-            or (not closer and few.clusters > 1 and many.clusters < last)
-        )
+        both = low > 0 and high < everything
+        fair = not low < guess < high or (both and not closer)
         price = (many.worth - few.worth) / (many.clusters - few.clusters) if fair else guess
     known = found and last * points.rounding <= ROUNDING * (everything - found.worth)
     return found.path if found and known else None, int(price * UNITS * UNITS)
@@ -121,7 +113,7 @@ def _points(grid: Grid) -> Points:
     sums = [(total - mean * edge) / UNITS for edge, total in zip(edges, totals)]
     # Each sum is rounded, so is the difference of two, and then what is made of that: less than 21 roundings
     # for each cluster, of at most the greatest sum by the greatest mean. Two clusterings are compared.
-    first, final = sums[1] / counts[1], (sums[-1] - sums[-2]) / (counts[-1] - counts[-2])
+    first, final = sums[1] / counts[1], -sums[-2] / (counts[-1] - counts[-2])
     return Points(counts, sums, 42 * 2.0**-53 * max(-first, final) * max(map(abs, sums)))
 
 
@@ -151,7 +143,7 @@ def _price(points: Points, size: int) -> float:
     costs = [(y - x) * (y - x) * m * n / (m + n) for m, n, x, y in neighbours]
     roots = sorted(map(_root, costs), reverse=True)
     rest = math.fsum(roots)
-    for bought, root in enumerate(roots[:size]):
+    for bought, root in enumerate(roots):
         if root * (size - bought) < rest:
             return _cube(rest / (size - bought)) / 3
         rest -= root

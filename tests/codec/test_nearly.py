@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations
+from typing import Callable
 
 import pytest
 from hypothesis import example, given
@@ -91,10 +92,103 @@ class TestBest:
         grid = every([*normal(300, 1), 1e9])
         assert nearly.best(grid, 16)[0] is None
 
+    @pytest.mark.parametrize("quarter", range(40, 80))
+    def test_how_much_rounding_is_too_much(self, quarter: int) -> None:
+        """It is where what may be lost is more than 2^-12 of the inertia."""
+        grid = every([*normal(200, 1), 2 ** (quarter / 4)])
+        path, _ = nearly.best(grid, 16)
+        least = lost(grid, clusters.best(grid, 16)[0]) * SQUARED_UNIT
+        part = 200 * Fraction(nearly._points(grid).rounding) / least * 2**12
+        assert (path is None) == (part > 1) or Fraction(9, 10) < part < Fraction(11, 10)
+
     def test_no_answer_where_a_cluster_takes_too_long(self) -> None:
         # 300 weights are as good as one beside the others, and make a long cluster.
         values = [*(w / 2000 for w in normal(300, 1)), *map(float, range(1, 9))]
         assert nearly.best(every(values), 9)[0] is None
+
+
+class TestSearch:
+    """How prices follow one another, told by what is said to be bought at them.
+
+    The weights are 0 to 39. Cut into k runs of c, they have the inertia k (c^3 - c) / 12, which makes 5330 of
+    one run, 330 of four, 210 of five, 80 of eight, and 50 of ten.
+    """
+
+    @pytest.fixture
+    def told(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[int] | None, list[float]]]:
+        """Search for 6 clusters from the price 1, with so many bought, one after the other."""
+
+        def search(*bought: int, first: float = 1.0) -> tuple[list[int] | None, list[float]]:
+            tried: list[float] = []
+            rest = iter(bought)
+
+            def buy(points: nearly.Points, price: float) -> nearly.Bought:
+                tried.append(price)
+                count = next(rest)
+                path = [0, 7, 14, 21, 28, 34, 40] if count == 6 else list(range(0, 41, 40 // count))
+                return nearly._clustering(points, path)
+
+            monkeypatch.setattr(nearly, "_price", lambda points, size: first)
+            monkeypatch.setattr(nearly, "_buy", buy)
+            path, price = nearly.best(every([float(i) for i in range(40)]), 6)
+            assert list(rest) == []
+            assert price * SQUARED_UNIT == pytest.approx(tried[-1])
+            return path, tried
+
+        return search
+
+    def test_in_every_way(
+        self, told: Callable[..., tuple[list[int], list[float]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nearly, "SLACK", -1e9)  # nothing is near enough
+        path, tried = told(10, 10, 4, 4, 5, 8, 8)
+        expected = [1.0]
+        expected.append(expected[-1] * (10 / 6 * 7 / 6) ** 3)  # a quarter of 4 beyond
+        expected.append(expected[-1] * (10 / 6 * 8 / 6) ** 3)  # nothing came of it: twice as far
+        expected.append(expected[-1] * (4 / 6 * 6 / 7) ** 3)  # 1 beyond, at least
+        expected.append((330 - 50) / 6)  # there are few and many, and it brought nothing: a fair price
+        expected.append(expected[-1] * (5 / 6 * 6 / 7) ** 3)
+        # The guess from 8 would be more than the price of 5.
+        expected.append((210 - 80) / 3)
+        assert tried == pytest.approx(expected)
+        # Nothing between 5 and 8 is bought at the fair price. (10, 15) lies within (8, 16), there they join.
+        assert path == [0, 5, 10, 16, 24, 32, 40]
+
+    @pytest.mark.parametrize(("far", "factor"), [(20, 20 / 6 * 9 / 6), (2, 2 / 6 * 6 / 7), (1, 1 / 6)])
+    def test_how_far_the_next_is(
+        self,
+        far: int,
+        factor: float,
+        told: Callable[..., tuple[list[int], list[float]]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(nearly, "SLACK", -1e9)
+        path, tried = told(far, 6)
+        assert tried == pytest.approx([1.0, factor**3])
+        assert path == [0, 7, 14, 21, 28, 34, 40]
+
+    def test_near_enough(self, told: Callable[..., tuple[list[int], list[float]]]) -> None:
+        # These are no prices that buy 10 and 5: so the bound from 5, 5120 and one price, is too low.
+        path, tried = told(10, 5)
+        assert tried == pytest.approx([1.0, (10 / 6 * 7 / 6) ** 3])
+        assert path == [0, 4, 8, 16, 24, 32, 40]
+
+    def test_the_first_few_are_one(
+        self, told: Callable[..., tuple[list[int], list[float]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nearly, "SLACK", -1e9)
+        # The guess is more than what all clusters are worth: 10 are worth 5280, and one is worth nothing.
+        _, tried = told(10, 6, first=2000.0)
+        assert tried == pytest.approx([2000.0, 5280 / 9])
+        monkeypatch.setattr(nearly, "SLACK", 1e9)
+        assert told(10)[0] == [0, 4, 8, 12, 16, 20, 40]
+
+    def test_low_prices(
+        self, told: Callable[..., tuple[list[int], list[float]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nearly, "SLACK", -1e9)
+        _, tried = told(10, 10, 10, 10, 4, 4, 6, first=1e-7)
+        assert tried[-1] == pytest.approx((330 - 50) / 6)
 
 
 class TestBuying:
@@ -158,6 +252,12 @@ class TestFirstPrice:
         values = [float(i) for i in range(100)] + [1e6 + i for i in range(100)]
         price = nearly._price(nearly._points(every(values)), 11)
         assert price == pytest.approx((198 / 10) ** 3 / 6, rel=0.06)
+
+    def test_of_cells_that_differ(self) -> None:
+        # 1, 3, 6 and 1 weights of 0, 1, 3 and 9: joining costs 3 / 4, 4 * 18 / 9, 36 * 6 / 7.
+        points = nearly.Points([0.0, 1.0, 4.0, 10.0, 11.0], [0.0, 0.0, 3.0, 21.0, 30.0], 0.0)
+        roots = 0.75 ** (1 / 3) + 8 ** (1 / 3) + (216 / 7) ** (1 / 3)
+        assert nearly._price(points, 1) == pytest.approx(roots**3 / 3, rel=0.06)
 
     def test_of_as_many_edges_that_gain_anything(self) -> None:
         # Costs that are nothing beside the others: there is nothing to make up for.
