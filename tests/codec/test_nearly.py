@@ -218,7 +218,8 @@ class TestBuying:
         assert nearly._buy(points, 0.0) == ([0, 1, 2, 3], 14.0)
         assert nearly._buy(points, 1.0) == ([0, 2, 3], 13.5)
         assert nearly._buy(points, 20.0) == ([0, 3], 0.0)
-        assert [nearly._buy(points, price).clusters for price in (0.0, 1.0, 20.0)] == [3, 2, 1]  # type: ignore[union-attr]
+        found = [nearly._buy(points, price) for price in (0.0, 1.0, 20.0)]
+        assert [bought and bought.clusters for bought in found] == [3, 2, 1]
 
     def test_of_equals_it_is_the_one_with_the_longest_last_cluster(self) -> None:
         """KM-3: what is found is the same every time."""
