@@ -92,19 +92,20 @@ def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> Linea
     `top` is the greatest code; where it, or code 0, would be decoded past the end of binary32, this raises
     NonFiniteError. Rule: LIN-9.
     """
-    found = list(parts)
-    scales = array("f", [part.scale for part in found])
-    biases = array("f", [part.bias for part in found])
+    codes: list[bytes] = []
+    collapsed: list[int] = []
+    scales, biases = array("f"), array("f")
+    for index, part in enumerate(parts):
+        codes.append(part.codes)
+        scales.append(part.scale)
+        biases.append(part.bias)
+        if part.collapsed:
+            collapsed.append(index)
     check_finite(scales, "scale", "LIN-9")
     check_finite(biases, "bias", "LIN-9")
     tops = array("f", [top * scale + bias for scale, bias in zip(scales, biases)])
     check_finite(tops, "decoded weight", "LIN-9")
-    return LinearCodes(
-        join([part.codes for part in found], channels),
-        scales,
-        biases,
-        tuple(index for index, part in enumerate(found) if part.collapsed),
-    )
+    return LinearCodes(join(codes, channels), scales, biases, tuple(collapsed))
 
 
 def decode(codes: bytes, scales: array[float], biases: array[float], channels: Channels) -> array[float]:
