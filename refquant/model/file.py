@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, Union
@@ -159,33 +159,46 @@ def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, Weig
         yield path, message
         return
     here = f"{path}." if path else ""
-    for oneof, names in _ways(message.DESCRIPTOR):
-        name = message.WhichOneof(oneof) if oneof else names[0]
-        if name not in names:
-            continue
-        value = getattr(message, name)
-        if not isinstance(value, Message):
-            for index, part in enumerate(value):
-                yield from weights_within(part, f"{here}{name}[{index}]")
-        elif message.HasField(name):
+    for name, value in _leading_fields(message):
+        if isinstance(value, Message):
             yield from weights_within(value, here + name)
+        else:
+            for index, part in _leading_parts(value):
+                yield from weights_within(part, f"{here}{name}[{index}]")
+
+
+def _leading_fields(message: Message) -> list[tuple[str, Any]]:
+    """List the fields of a message that lead towards weight tensors, with their values.
+
+    It takes the time of those that are there, of however many there might be.
+    """
+    group, names = _ways(message.DESCRIPTOR)
+    if not group:
+        return [(field.name, value) for field, value in message.ListFields() if field.name in names]
+    name = message.WhichOneof(group)
+    return [(name, getattr(message, name))] if name in names else []
+
+
+def _leading_parts(parts: Sequence[Message]) -> Iterable[tuple[int, Message]]:
+    """Give messages of one kind with their numbers, but for those in which one look finds no way on.
+
+    Most layers are such, and there may be a great many of them.
+    """
+    group, names = _ways(parts[0].DESCRIPTOR) if parts else ("", frozenset())
+    if not group:
+        return enumerate(parts)
+    return ((index, part) for index, part in enumerate(parts) if part.WhichOneof(group) in names)
 
 
 @cache
-def _ways(kind: Descriptor) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Give the fields of a message that may lead to weight tensors, in the order of their numbers.
+def _ways(kind: Descriptor) -> tuple[str, frozenset[str]]:
+    """Give the names of the fields that lead from a kind of message towards weight tensors.
 
-    Each comes as an empty name and its own, or as the name of the group and of all such fields in it, of
-    which a message has one at the most.
+    Where all of them are in one group, of which a message has one field at the most, its name comes first.
     """
-    ways: dict[str, tuple[str, ...]] = {}
-    for field in sorted(kind.fields, key=lambda field: field.number):
-        if may_hold_weights(field):
-            oneof = field.containing_oneof.name if field.containing_oneof else ""
-            key = oneof or field.name
-            ways[key] = (*ways.get(key, ()), field.name)
-    groups = {oneof.name for oneof in kind.oneofs}
-    return tuple((key if key in groups else "", names) for key, names in ways.items())
+    fields = [field for field in kind.fields if may_hold_weights(field)]
+    groups = {field.containing_oneof.name if field.containing_oneof else "" for field in fields}
+    return groups.pop() if len(groups) == 1 else "", frozenset(field.name for field in fields)
 
 
 def may_hold_weights(field: Any) -> bool:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Protocol
 
 from refquant.errors import FileError, ModelKindError
-from refquant.model.layers import Site, inner_networks, sites
+from refquant.model.layers import INNER_NETWORKS, LAYERS, Site, inner_networks, sites
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
 
 #: Model types that are a neural network; the three messages share the fields that matter here.
@@ -82,36 +82,47 @@ def _networks(model: Model) -> Iterator[OwnedNetwork]:
 
 def check_nesting(model: Model) -> None:
     """Refuse models and networks that lie deeper within each other than DEEPEST. Raises FileError."""
-    waiting: list[tuple[Any, int]] = [(model, 0)]
-    while waiting:  # recursion would be at its own limit first
-        part, depth = waiting.pop()
-        if depth > DEEPEST:
+    around = [_within(model)]  # recursion would be at its own limit first
+    while around:
+        part = next(around[-1], None)
+        if part is None:
+            around.pop()
+        elif len(around) > DEEPEST:
             what = "pipelines, branches and loops lie"
             raise FileError(f"nested too deeply: {what} more than {DEEPEST} deep in each other")
-        if isinstance(part, Model):
-            kind = part.WhichOneof("Type") or ""
-            if kind in NETWORKS:
-                waiting.append((getattr(part, kind), depth))
-            elif kind in PIPELINES:
-                waiting.extend((inner, depth + 1) for inner in attrgetter(PIPELINES[kind])(part))
         else:
-            for layer in part.layers:
-                waiting.extend((inner, depth + 1) for inner in inner_networks(layer))
+            around.append(_within(part))
+
+
+def _within(part: Model | NeuralNetwork) -> Iterator[Model | NeuralNetwork]:
+    """Give the models of a pipeline, or the networks in the branches and loops of a network or its model."""
+    if isinstance(part, Model):
+        kind = part.WhichOneof("Type") or ""
+        if kind in PIPELINES:
+            yield from attrgetter(PIPELINES[kind])(part)
+        elif kind in NETWORKS:
+            yield from _within(getattr(part, kind))
+    else:
+        for layer in part.layers:
+            if layer.WhichOneof("layer") in INNER_NETWORKS:
+                yield from inner_networks(layer)
 
 
 def all_layers(network: NeuralNetwork) -> Iterator[NeuralNetworkLayer]:
     """Give every layer of a network, those of inner networks right after the layer that holds them."""
     for layer in network.layers:
         yield layer
-        for inner in inner_networks(layer):
-            yield from all_layers(inner)
+        if layer.WhichOneof("layer") in INNER_NETWORKS:
+            for inner in inner_networks(layer):
+                yield from all_layers(inner)
 
 
 def all_sites(model: Model) -> Iterator[Site]:
     """Give every covered tensor of a model, whether it holds values or not."""
     for _, network in networks(model):
         for layer in all_layers(network):
-            yield from sites(layer)
+            if layer.WhichOneof("layer") in LAYERS:
+                yield from sites(layer)
 
 
 def selected_layers(
