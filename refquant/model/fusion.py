@@ -34,10 +34,16 @@ Vector = list[float]
 class Names:
     """How many layers of a model read and write each blob, inner networks and the model's own included.
 
-    Rule: FUS-2, FUS-14.
+    They are counted when the first is asked for, which is before the first fusion. Rule: FUS-2, FUS-14.
     """
 
     def __init__(self, model: Model, network: NeuralNetwork) -> None:
+        self.model, self.network = model, network
+
+    @cached_property
+    def counted(self) -> tuple[Counter[str], Counter[str]]:
+        """Number of layers that read, and that write, a blob of a name."""
+        model, network = self.model, self.network
         reads = [feature.name for feature in model.description.output]
         reads += [*_training_reads(network), getattr(network, "labelProbabilityLayerName", "")]
         writes = [feature.name for feature in (*model.description.input, *model.description.trainingInput)]
@@ -46,11 +52,12 @@ class Names:
             writes += set(layer.output)
             if layer.WhichOneof("layer") == "loop":
                 reads.append(layer.loop.conditionVar)
-        self.reads, self.writes = Counter(reads), Counter(writes)
+        return Counter(reads), Counter(writes)
 
     def private(self, name: str) -> bool:
         """Whether one layer alone writes the blob and one alone reads it. Rule: FUS-2, FUS-3."""
-        return self.reads[name] == 1 and self.writes[name] == 1
+        reads, writes = self.counted
+        return reads[name] == 1 and writes[name] == 1
 
 
 def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLayer], bool]) -> int:
@@ -61,11 +68,15 @@ def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLa
     blob that is fused away was that of the pair alone. `frozen` tells which layers may not be touched
     (updatable ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
     """
-    chain = _Chain(list(network.layers), names, frozen)
-    for producer_type in TARGETS:
-        for position, producer in enumerate(chain.layers):
-            if producer.WhichOneof("layer") == producer_type and position not in chain.removed:
-                chain.collapse(position)
+    producers: dict[str, list[int]] = {producer_type: [] for producer_type in TARGETS}
+    for position, layer in enumerate(network.layers):
+        layer_type = layer.WhichOneof("layer")
+        if layer_type in producers:
+            producers[layer_type].append(position)
+    chain = _Chain(network.layers, names, frozen)
+    for position in (position for positions in producers.values() for position in positions):
+        if position not in chain.removed:
+            chain.collapse(position)
     for position in sorted(chain.removed, reverse=True):
         del network.layers[position]
     return len(chain.removed)
@@ -75,13 +86,12 @@ class _Chain:
     """The layers of one network while its pairs are fused."""
 
     def __init__(
-        self, layers: list[NeuralNetworkLayer], names: Names, frozen: Callable[[NeuralNetworkLayer], bool]
+        self, layers: Sequence[NeuralNetworkLayer], names: Names, frozen: Callable[[NeuralNetworkLayer], bool]
     ) -> None:
         self.layers = layers
         self.names = names
         self.frozen = frozen
         self.removed: set[int] = set()
-        self.reader = {name: position for position, layer in enumerate(layers) for name in layer.input}
 
     def collapse(self, position: int) -> None:
         """Fuse a producer with its consumer, then with the one after that, for as long as it goes."""
@@ -115,6 +125,11 @@ class _Chain:
     def overtakes(self, position: int, found: int, name: str) -> bool:
         """Whether a layer between the two meets the blob that the producer will write. Rule: FUS-12."""
         return bisect_right(self.touching[name], position) < bisect_left(self.touching[name], found)
+
+    @cached_property
+    def reader(self) -> dict[str, int]:
+        """Position of the last layer that reads a blob of a name; no fusion changes it."""
+        return {name: position for position, layer in enumerate(self.layers) for name in layer.input}
 
     @cached_property
     def touching(self) -> dict[str, list[int]]:
