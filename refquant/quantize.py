@@ -134,7 +134,7 @@ def quantize_weights(
             raise UpdatableError("an updatable model cannot be stored in half precision", rule="FILE-4")
         _raise_version(owned.model, HALF_VERSION if halving else QUANTIZED_VERSION)
         steps += _plan(owned, selector, halving, fuse)
-    if not any(tensor.form(site.params) == "float32" for site in all_sites(model)):
+    if not steps and not any(site.there and any(site.params.floatBytes) for site in all_sites(model)):
         warn("the model has no float32 weights to quantize; this is a copy of it")
     run(steps, request, workers, progress, certify)
     return give_back(model)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Union
 from refquant.errors import TensorError
 from refquant.model import tensor
 from refquant.model.file import load, weights_within
+from refquant.model.layer_checks import may_have_tensors
 from refquant.model.layers import Row, Site, inner_networks, sites
 from refquant.model.layout import Layout
 from refquant.model.walk import all_layers, networks
@@ -122,12 +123,13 @@ def decibels(signal: float, noise: float) -> float:
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
     """Look at the tensors of a layer that have values."""
     layer_type = layer.WhichOneof("layer") or ""
+    if not may_have_tensors(layer_type):
+        return iter(())
     name, found = layer.name, list(sites(layer))
-    if layer_type and not inner_networks(layer):
-        covered = [site.params for site in found]
-        for path, params in weights_within(getattr(layer, layer_type)):
-            if not any(params is each for each in covered):
-                found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
+    covered = [site.params for site in found]
+    for path, params in weights_within(getattr(layer, layer_type)):
+        if not any(params is each for each in covered):
+            found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
     # The name is read once: it may be long, and a custom layer have any number of tensors.
     forms = ((site, _form(site)) for site in found)
     return (_info(site, name, form) for site, form in forms if form != "empty")

@@ -72,6 +72,8 @@ class Held(NamedTuple):
 def hold(site: Site) -> Held:
     """Read a tensor. Rule: TEN-1."""
     params, (layout, misfit) = site.params, _layout(site)
+    if not site.there:
+        return Held(site, layout, misfit, [], b"", b"", b"", [], "empty")
     floats = list(params.floatBytes)
     values = (params.float16Value, params.rawValue, params.int8RawValue)
     filled = [name for name, value in zip(FORMS, (any(floats), *values)) if value]

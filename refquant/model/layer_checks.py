@@ -80,7 +80,7 @@ Check = Callable[[LayerTensors], "Iterable[RefquantError] | None"]
 def read(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> LayerTensors | None:
     """Read the tensors of a layer, without those of networks inside it; None: it has none. Rule: TEN-9."""
     layer_type = layer.WhichOneof("layer") or ""
-    if not _may_have_tensors(layer_type):
+    if not may_have_tensors(layer_type):
         return None
     parameters = getattr(layer, layer_type)
     found = LayerTensors(layer, layer_type, parameters, owned, [], [], [])
@@ -96,7 +96,7 @@ def read(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> LayerTensors | None:
 
 
 @cache
-def _may_have_tensors(layer_type: str) -> bool:
+def may_have_tensors(layer_type: str) -> bool:
     """Tell whether layers of a type have tensors, other than in networks inside them."""
     field = NeuralNetworkLayer.DESCRIPTOR.fields_by_name.get(layer_type)
     return field is not None and layer_type not in INNER_NETWORKS and may_hold_weights(field)

@@ -6,7 +6,7 @@ in order to find its weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Callable, NamedTuple
 
@@ -46,6 +46,8 @@ class Site(NamedTuple):
     row: Row
     params: WeightParams
     parameters: Parameters
+    #: Whether the model has the message; without it there are no values in it.
+    there: bool = True
 
     @property
     def where(self) -> dict[str, str]:
@@ -68,18 +70,22 @@ def sites(layer: NeuralNetworkLayer, table: Mapping[str, tuple[Row, ...]] | None
     custom layers, give nothing. Rule: LAY-1, LAY-2, LAY-5.
     """
     layer_type = layer.WhichOneof("layer") or ""
-    parameters = getattr(layer, layer_type, None)
-    for row in (LAYERS if table is None else table).get(layer_type, ()):
+    rows = (LAYERS if table is None else table).get(layer_type)
+    if rows is None:
+        return
+    parameters = getattr(layer, layer_type)
+    holders = _holders(parameters)
+    for row in rows:
         if row.flag is None or attrgetter(row.flag)(parameters):
-            for prefix, holder in _holders(parameters):
-                params = getattr(holder, row.tensor)
-                yield Site(layer, layer_type, prefix + row.tensor, row, params, parameters)
+            for prefix, holder in holders:
+                params, there = getattr(holder, row.tensor), holder.HasField(row.tensor)
+                yield Site(layer, layer_type, prefix + row.tensor, row, params, parameters, there)
 
 
-def inner_networks(layer: NeuralNetworkLayer) -> list[NeuralNetwork]:
+def inner_networks(layer: NeuralNetworkLayer) -> Sequence[NeuralNetwork]:
     """Give the networks inside a branch or a loop, in the order of the format. Rule: LAY-4."""
-    fields = INNER_NETWORKS.get(layer.WhichOneof("layer") or "", ())
-    return [attrgetter(field)(layer) for field in fields]
+    fields = INNER_NETWORKS.get(layer.WhichOneof("layer") or "")
+    return [attrgetter(field)(layer) for field in fields] if fields else ()
 
 
 def _holders(parameters: Parameters) -> list[tuple[str, Parameters]]:

@@ -55,7 +55,7 @@ def form(params: WeightParams) -> str:
 def located_form(site: Site) -> str:
     """Tell in which of `stored.FORMS` a site is stored; an error says where."""
     try:
-        return form(site.params)
+        return form(site.params) if site.there else "empty"
     except RefquantError as error:
         raise error.located(**site.where) from None
 
