@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, Callable, NamedTuple
 
-from refquant.errors import InternalError, RefquantError, RefquantWarning, TensorError, place
+from refquant.errors import FileError, InternalError, RefquantError, RefquantWarning, TensorError, place
 from refquant.model import layer_checks
 from refquant.model.file import Source, opened
 from refquant.model.held import Held
@@ -19,6 +20,9 @@ HALF_VERSION = 2
 QUANTIZED_VERSION = 3
 #: Least specificationVersion of a model with dynamic int8 layers. Rule: FILE-1.
 INT8_VERSION = 5
+
+#: Most faults in a model that is worked on: a warning of each would be of no use to anybody.
+MOST_FAULTS = 10_000
 
 #: Form -> least specificationVersion of a model with a tensor in it; 0 for others. Rule: FILE-1.
 VERSIONS = {
@@ -85,8 +89,11 @@ def validation(source: Source) -> Validation:
     return examine(model)
 
 
-def examine(model: Model, *, numbers: bool = True) -> Validation:
-    """Validate a model in memory; without `numbers`, whether numbers are finite is not looked at."""
+def examine(model: Model, *, numbers: bool = True, most: float = math.inf) -> Validation:
+    """Validate a model in memory; without `numbers`, whether numbers are finite is not looked at.
+
+    Raises FileError for a network with more faults than `most`.
+    """
     faults: list[Fault] = []
     tensors = weights = 0
     for owned in networks(model):
@@ -95,6 +102,8 @@ def examine(model: Model, *, numbers: bool = True) -> Validation:
             read = layer_checks.read(layer, owned)
             if read is not None:
                 faults += map(_fault, layer_checks.faults(read, numbers=numbers))
+                if len(faults) > most:
+                    raise FileError(f"the model has more than {most:,} faults; validate lists them")
                 newest = max([newest, *read.used, *read.unused], key=_version)
                 counts = [held.weights for held in read.used if held.form != "empty"]
                 tensors, weights = tensors + len(counts), weights + sum(counts)
@@ -130,14 +139,15 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
     A fault in a layer that had one gets a warning: it lies where the work did not reach, or came to light
     when another was mended. Numbers are not looked at, since those that are written have been checked one by
     one; and the source, which nobody has changed, is asked for its faults only where there is one after.
-    Raises InternalError for a fault where there was none. Rule: FILE-9.
+    Raises InternalError for a fault where there was none, and FileError for more than MOST_FAULTS.
+    Rule: FILE-9.
     """
     model, give_back = opened(source)
     only_once = callable(getattr(source, "read", None))
     before = _faulty(model) if only_once else None
 
     def checked(made: Model) -> Any:
-        faults = examine(made, numbers=False).faults
+        faults = examine(made, numbers=False, most=MOST_FAULTS).faults
         known = _faulty(opened(source)[0]) if faults and before is None else before or set()
         for fault in faults:
             if _place(fault) not in known:
@@ -150,7 +160,7 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
 
 def _faulty(model: Model) -> set[tuple[str | None, ...]]:
     """List the places in a model where there are faults."""
-    return {_place(fault) for fault in examine(model, numbers=False).faults}
+    return {_place(fault) for fault in examine(model, numbers=False, most=MOST_FAULTS).faults}
 
 
 def _place(fault: Fault) -> tuple[str | None, ...]:

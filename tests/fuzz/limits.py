@@ -15,10 +15,10 @@ PLAIN_PYTHON = api_implementation.Type() == "python"
 
 #: Seconds of processor time that an operation may take whatever the model is, for each megabyte of it, and
 #: for each of its layers and tensors, since one of 20 bytes takes as long as one of 2,000.
-SECONDS, SECONDS_A_MEGABYTE, SECONDS_A_PART = 2.0, 1.0, 5e-4
+SECONDS, SECONDS_A_MEGABYTE, SECONDS_A_PART = 2.0, 1.0, 1e-4
 
 #: Bytes of memory that an operation may take likewise, for each byte, and for each layer and tensor.
-BYTES, BYTES_A_BYTE, BYTES_A_PART = 1 << 25, 10, 5000
+BYTES, BYTES_A_BYTE, BYTES_A_PART = 1 << 25, 10, 2000
 
 #: Bytes of address space that a worker gets beyond what it has at its start; after that come MemoryErrors.
 ADDRESS_SPACE = 1 << 30

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant.errors import ModelKindError
-from refquant.schema.coreml import Model
+from refquant.errors import FileError, ModelKindError
+from refquant.schema.coreml import LSTMWeightParams, Model
 from tests.bending import floats
 from tests.fuzz import limits
 from tests.networks import described
@@ -102,6 +102,31 @@ def pipelines(count: int) -> Model:
     return model
 
 
+def nothing(count: int) -> Model:
+    """Layers of nothing, of which a megabyte holds half a million."""
+    model = described()
+    for _ in range(100 * count):
+        model.neuralNetwork.layers.add()
+    return model
+
+
+def branches(count: int) -> Model:
+    """Layers with two networks in each, of which none has a layer."""
+    model = described()
+    for _ in range(10 * count):
+        model.neuralNetwork.layers.add().branch.ifBranch.SetInParent()
+    return model
+
+
+def directions(count: int) -> Model:
+    """Layers of thirty tensors that are not there: so many faults that the file is small beside them."""
+    model = described()
+    for _ in range(count):
+        both = model.neuralNetwork.layers.add().biDirectionalLSTM.weightParams
+        both.extend([LSTMWeightParams(), LSTMWeightParams()])
+    return model
+
+
 #: What is done with a model, by name.
 OPERATIONS: dict[str, Callable[[bytes], object]] = {
     "quantize": partial(refquant.quantize_weights, nbits=8),
@@ -125,6 +150,9 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
         (many_inputs, 1500),
         (long_name, 4000),
         (pipelines, 5000),
+        (nothing, 4000),
+        (branches, 4000),
+        (directions, 5000),
     ],
 )
 @pytest.mark.filterwarnings("ignore::refquant.RefquantWarning")
@@ -132,6 +160,6 @@ def test_time(make: Callable[[int], Model], count: int, operation: str) -> None:
     """The square of these counts takes five times as long as is allowed, or more."""
     data = make(count).SerializeToString()
     meter = limits.Meter(len(data))
-    with contextlib.suppress(ModelKindError):
+    with contextlib.suppress(ModelKindError, FileError):
         OPERATIONS[operation](data)
     assert meter.excess(lambda: 2 * count) is None

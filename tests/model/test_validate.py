@@ -520,6 +520,16 @@ class TestOwnOutput:
             assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
         assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
 
+    def test_a_fault_where_nothing_is_selected(self) -> None:
+        """The layer is not taken, so its two fields are nothing to refuse."""
+        model = bent(FLOATS, {"weights.float16Value": bytes(12)})
+        nothing = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["another"])
+        with pytest.warns(refquant.RefquantWarning) as caught:
+            made = refquant.quantize_weights(model, 8, selector=nothing)
+        (told,) = caught
+        assert re.search(r"TEN-1\); it was not right before$", str(told.message))
+        assert made.neuralNetwork == model.neuralNetwork
+
     def test_a_fault_that_another_hid(self) -> None:
         model = bent(FLOATS, {"weights.rawValue": b"\1", "int8DynamicQuantize": True, "hasBias": False})
         model.description.ClearField("input")
@@ -573,6 +583,22 @@ class TestOwnOutput:
             made = refquant.activate_int8_int8_matrix_multiplications(model)
         assert not parameters(made).int8DynamicQuantize
         assert validate_model(made) == []
+
+    def test_more_faults_than_are_told(self) -> None:
+        """Chapter 13: 10,000 faults are warned of, and a model with more is refused."""
+        model = of(lambda net: [net.inner_product(1, 1, bias=False, name=f"fc{n}") for n in range(10_002)])
+        for layer in model.neuralNetwork.layers[1:]:
+            layer.innerProduct.ClearField("weights")
+        data = model.SerializeToString()
+        assert len(validate_model(data)) == 10_001
+        for source in (data, io.BytesIO(data)):
+            with pytest.raises(refquant.FileError) as caught:
+                refquant.quantize_weights(source, 8)
+            assert str(caught.value) == "the model has more than 10,000 faults; validate lists them"
+        del model.neuralNetwork.layers[5000]
+        with pytest.warns(refquant.RefquantWarning, match="it was not right before") as told:
+            refquant.dequantize_weights(model)
+        assert len(told) == 10_000
 
     def test_numbers_are_not_looked_at(self) -> None:
         broken_number = EVERY["NaN among floats"].model
