@@ -180,11 +180,11 @@ def _leading_fields(message: Message) -> list[tuple[str, Any]]:
 
 
 def _leading_parts(parts: Sequence[Message]) -> Iterable[tuple[int, Message]]:
-    """Give messages of one kind with their numbers, but for those in which one look finds no way on.
+    """Give messages of one kind, at least one, with their numbers, but for those without a way on.
 
     Most layers are such, and there may be a great many of them.
     """
-    group, names = _ways(parts[0].DESCRIPTOR) if parts else ("", frozenset())
+    group, names = _ways(parts[0].DESCRIPTOR)
     if not group:
         return enumerate(parts)
     return ((index, part) for index, part in enumerate(parts) if part.WhichOneof(group) in names)

@@ -147,7 +147,7 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
     before = _faulty(model) if only_once else None
 
     def checked(made: Model) -> Any:
-        faults = examine(made, numbers=False, most=MOST_FAULTS).faults
+        faults = _structural(made)
         known = _faulty(opened(source)[0]) if faults and before is None else before or set()
         for fault in faults:
             if _place(fault) not in known:
@@ -158,9 +158,14 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
     return model, checked
 
 
+def _structural(model: Model) -> list[Fault]:
+    """List the faults of a model that is worked on, other than those of its numbers."""
+    return examine(model, numbers=False, most=MOST_FAULTS).faults
+
+
 def _faulty(model: Model) -> set[tuple[str | None, ...]]:
     """List the places in a model where there are faults."""
-    return {_place(fault) for fault in examine(model, numbers=False, most=MOST_FAULTS).faults}
+    return {_place(fault) for fault in _structural(model)}
 
 
 def _place(fault: Fault) -> tuple[str | None, ...]:

@@ -23,9 +23,11 @@ from refquant.codec import packing
 from refquant.codec.packing import pack
 from refquant.model import tensor, tensor_checks
 from refquant.model.file import save, weights_within
+from refquant.model.held import hold
+from refquant.model.layers import sites
 from refquant.model.layout import Layout
 from refquant.model.validate import examine, validation
-from refquant.schema.coreml import Model, QuantizationParams, WeightParams
+from refquant.schema.coreml import Model, NeuralNetworkLayer, QuantizationParams, WeightParams
 from refquant.spec import trace
 from tests import bending, broken
 from tests.bending import (
@@ -215,6 +217,15 @@ class TestLayers:
     @pytest.mark.parametrize("case", broken.LAYER, ids=lambda case: case.title)
     def test_fault(self, case: Case) -> None:
         check(case)
+
+    def test_not_there(self) -> None:
+        """A tensor that its layer does not have is read like one that it has and that is empty."""
+        layer = NeuralNetworkLayer()
+        layer.batchnorm.channels = 3
+        for site in sites(layer):
+            assert not site.there
+            empty = site._replace(there=True)
+            assert hold(site) == hold(empty)._replace(site=site)
 
     def test_bias_vectors_in_no_use(self) -> None:
         """TEN-9 is about tensors that a layer uses, in either direction of a biDirectionalLSTM."""
