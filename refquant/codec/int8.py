@@ -24,7 +24,7 @@ def encode(weights: array[float]) -> tuple[bytes, float]:
     """
     check_finite(weights)
     lists = in_lists(weights)
-    peak = max(map(abs, ends(lists))) if weights else 0.0
+    peak = max(map(abs, ends(weights, lists))) if weights else 0.0
     if peak == 0:
         return bytes(len(weights)), 0.0
     (scale,) = array("f", [peak / GREATEST])

@@ -68,7 +68,7 @@ def encode(weights: array[float], nbits: int, channels: Channels) -> LinearCodes
 def encode_channel(weights: array[float], nbits: int) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: LIN-1 to LIN-4, LIN-10."""
     lists = in_lists(weights)
-    least, greatest = ends(lists)
+    least, greatest = ends(weights, lists)
     scale = (greatest - least) / ((1 << nbits) - 1)
     if abs(scale) <= SMALLEST_STEP:
         return ChannelCodes(bytes(len(weights)), scale, least, least != greatest)

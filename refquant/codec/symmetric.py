@@ -39,7 +39,7 @@ def encode(weights: array[float], channels: Channels) -> LinearCodes:
 def encode_channel(weights: array[float]) -> ChannelCodes:
     """Quantize the weights of one channel. Rule: SYM-2 to SYM-4."""
     lists = in_lists(weights)
-    magnitude = max(map(abs, ends(lists)))
+    magnitude = max(map(abs, ends(weights, lists)))
     scale = magnitude / STEPS
     bias = -MIDDLE * scale
     if abs(scale) <= SMALLEST_STEP:

@@ -7,13 +7,22 @@ two have in common: length, index, slice, iteration, `tolist`, `tobytes`. Types 
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import compress, repeat
 
 from refquant.errors import NonFiniteError
 
 #: Weights that are Python numbers at a time, so that these take little memory, and stay in the cache.
 CHUNK = 1 << 12
+
+#: Least length of a piece of weights where it is worth a look which of them can be an end.
+LONG = 512
+
+#: Whether to leave weights out by their bytes; PyPy compares numbers as fast as it looks.
+SKIPS = sys.implementation.name == "cpython"
 
 #: Position in memory of the byte of a float32 number that has the sign and most of the exponent.
 HIGH_BYTE = array("f", [-0.0]).tobytes().index(0x80)
@@ -32,10 +41,42 @@ def in_lists(weights: array[float]) -> Iterable[list[float]]:
     return [weights.tolist()] if len(weights) <= CHUNK else _Lists(weights)
 
 
-def ends(lists: Iterable[list[float]]) -> tuple[float, float]:
-    """Give the least and the greatest of weights in lists, of which none may be empty."""
-    pairs = [(min(numbers), max(numbers)) for numbers in lists]
-    return min(least for least, _ in pairs), max(greatest for _, greatest in pairs)
+def ends(weights: array[float], lists: Iterable[list[float]]) -> tuple[float, float]:
+    """Give the least and the greatest of weights, of which there is one at least; `lists` has them too.
+
+    They are the ends of all pieces, and of most pieces those of a few weights that their high bytes tell: to
+    leave a number out takes a third of the time that comparing it twice does.
+    """
+    found = []
+    for numbers, piece in zip(lists if len(weights) <= CHUNK else repeat(None), pieces(weights)):
+        marks = _marks(piece) if SKIPS and len(piece) >= LONG else None
+        far = list(compress(numbers or piece, marks)) if marks else numbers or piece.tolist()
+        found += [min(far), max(far)]
+    return min(found), max(found)
+
+
+def _marks(weights: array[float]) -> bytes | None:
+    """Give 1 for each weight that may be the least or the greatest, else 0; None: they are too many.
+
+    Of two positive numbers, one with a greater high byte is the greater, and of two negative ones the less.
+    Zeros, and numbers as small as make no greater byte, tell nothing.
+    """
+    high = weights.tobytes()[HIGH_BYTE::4]
+    positive, negative = _greatest(high, 0x7F), _greatest(high, 0xFF)
+    if not positive or not negative or 2 * (high.count(positive) + high.count(negative)) > len(high):
+        return None
+    return high.translate(_two_bytes(positive, negative))
+
+
+def _greatest(high: bytes, top: int) -> int:
+    """Find the greatest of the bytes up to `top` that have its sign, as far as there is one above zero's."""
+    return next((byte for byte in range(top, top & 0x80, -1) if byte in high), 0)
+
+
+@cache
+def _two_bytes(first: int, second: int) -> bytes:
+    """Give a table that makes 1 of two bytes, and 0 of all others."""
+    return bytes(byte in (first, second) for byte in range(256))
 
 
 class _Lists:
