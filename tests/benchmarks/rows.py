@@ -194,7 +194,7 @@ ROWS = (
     ),
     _once(
         _duel("blocks-200", "200 blocks of convolution, scale and ReLU: 8 bits `linear`", 400, "blocks-200"),
-        "More than half of refquant's time goes to starting Python and importing.",
+        "Nearly half of refquant's time goes to starting Python and importing.",
     ),
     Row(
         "blocks-2000",
