@@ -31,6 +31,13 @@ Parameters = Any
 Vector = list[float]
 
 
+class Counts(NamedTuple):
+    """How many layers read, and how many write, a blob of a name."""
+
+    reads: Counter[str]
+    writes: Counter[str]
+
+
 class Names:
     """How many layers of a model read and write each blob, inner networks and the model's own included.
 
@@ -41,8 +48,8 @@ class Names:
         self.model, self.network = model, network
 
     @cached_property
-    def counted(self) -> tuple[Counter[str], Counter[str]]:
-        """Number of layers that read, and that write, a blob of a name."""
+    def counts(self) -> Counts:
+        """The counts, inputs and outputs of the model among them."""
         model, network = self.model, self.network
         reads = [feature.name for feature in model.description.output]
         reads += [*_training_reads(network), getattr(network, "labelProbabilityLayerName", "")]
@@ -52,12 +59,11 @@ class Names:
             writes += set(layer.output)
             if layer.WhichOneof("layer") == "loop":
                 reads.append(layer.loop.conditionVar)
-        return Counter(reads), Counter(writes)
+        return Counts(Counter(reads), Counter(writes))
 
     def private(self, name: str) -> bool:
         """Whether one layer alone writes the blob and one alone reads it. Rule: FUS-2, FUS-3."""
-        reads, writes = self.counted
-        return reads[name] == 1 and writes[name] == 1
+        return self.counts.reads[name] == 1 and self.counts.writes[name] == 1
 
 
 def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLayer], bool]) -> int:

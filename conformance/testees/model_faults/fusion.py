@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -147,46 +146,53 @@ def _() -> Patch:
 
 @fault("fusion.several-writers-ignored")
 def _() -> Patch:
-    return mock.patch.object(fusion.Names, "private", lambda self, name: self.reads[name] == 1)
+    return mock.patch.object(fusion.Names, "private", lambda self, name: self.counts.reads[name] == 1)
 
 
 @fault("fusion.several-readers-ignored")
 def _() -> Patch:
-    return mock.patch.object(fusion.Names, "private", lambda self, name: self.writes[name] == 1)
+    return mock.patch.object(fusion.Names, "private", lambda self, name: self.counts.writes[name] == 1)
 
 
-def names(count: Callable[[Any, Any, Any], None]) -> Patch:
+def names(count: Callable[[fusion.Counts, Any, Any], None]) -> Patch:
     """Count readers and writers, and then otherwise."""
-    original = fusion.Names.__init__
+    original = fusion.Names.__dict__["counts"].func
 
-    def changed(self: Any, model: Any, network: Any) -> None:
-        original(self, model, network)
-        count(self, model, network)
+    def changed(self: Any) -> fusion.Counts:
+        counts: fusion.Counts = original(self)
+        count(counts, self.model, self.network)
+        return counts
 
-    return mock.patch.object(fusion.Names, "__init__", changed)
+    return mock.patch.object(fusion.Names, "counts", property(changed))
 
 
 @fault("fusion.outputs-ignored")
 def _() -> Patch:
-    return names(lambda self, model, network: self.reads.subtract(f.name for f in model.description.output))
+    return names(
+        lambda counts, model, network: counts.reads.subtract(f.name for f in model.description.output)
+    )
 
 
 @fault("fusion.inputs-ignored")
 def _() -> Patch:
-    return names(lambda self, model, network: self.writes.subtract(f.name for f in model.description.input))
+    return names(
+        lambda counts, model, network: counts.writes.subtract(f.name for f in model.description.input)
+    )
 
 
 @fault("fusion.training-inputs-ignored")
 def _() -> Patch:
     return names(
-        lambda self, model, network: self.writes.subtract(f.name for f in model.description.trainingInput)
+        lambda counts, model, network: counts.writes.subtract(f.name for f in model.description.trainingInput)
     )
 
 
 @fault("fusion.label-probabilities-ignored")
 def _() -> Patch:
     return names(
-        lambda self, model, network: self.reads.subtract([getattr(network, "labelProbabilityLayerName", "")])
+        lambda counts, model, network: counts.reads.subtract(
+            [getattr(network, "labelProbabilityLayerName", "")]
+        )
     )
 
 
@@ -197,14 +203,15 @@ def _() -> Patch:
             if layer.WhichOneof("layer") == "loop":
                 yield layer.loop.conditionVar
 
-    return names(lambda self, model, network: self.reads.subtract(conditions(network)))
+    return names(lambda counts, model, network: counts.reads.subtract(conditions(network)))
 
 
 @fault("fusion.inner-readers-ignored")
 def _() -> Patch:
-    def count(self: Any, model: Any, network: Any) -> None:
-        self.reads = Counter(name for layer in network.layers for name in layer.input)
-        self.reads.update(f.name for f in model.description.output)
+    def count(counts: fusion.Counts, model: Any, network: Any) -> None:
+        counts.reads.clear()
+        counts.reads.update(name for layer in network.layers for name in layer.input)
+        counts.reads.update(f.name for f in model.description.output)
 
     return names(count)
 
