@@ -187,7 +187,7 @@ def _leading_parts(parts: Sequence[Message]) -> Iterable[tuple[int, Message]]:
     group, names = _ways(parts[0].DESCRIPTOR)
     if not group:
         return enumerate(parts)
-    return ((index, part) for index, part in enumerate(parts) if part.WhichOneof(group) in names)
+    return (numbered for numbered in enumerate(parts) if numbered[1].WhichOneof(group) in names)
 
 
 @cache
