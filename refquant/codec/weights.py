@@ -61,11 +61,16 @@ def _marks(weights: array[float]) -> bytes | None:
     Of two positive numbers, one with a greater high byte is the greater, and of two negative ones the less.
     Zeros, and numbers as small as make no greater byte, tell nothing.
     """
-    high = weights.tobytes()[HIGH_BYTE::4]
+    high = _high_bytes(weights)
     positive, negative = _greatest(high, 0x7F), _greatest(high, 0xFF)
     if not positive or not negative or 2 * (high.count(positive) + high.count(negative)) > len(high):
         return None
     return high.translate(_two_bytes(positive, negative))
+
+
+def _high_bytes(weights: array[float]) -> bytes:
+    """Give the byte of each weight that has the sign and most of the exponent."""
+    return weights.tobytes()[HIGH_BYTE::4]
 
 
 def _greatest(high: bytes, top: int) -> int:
@@ -95,7 +100,7 @@ def check_finite(weights: array[float], what: str = "weight", rule: str = "TEN-7
     Raises NonFiniteError with the index and the rule that is broken. Rule: TEN-7.
     """
     for piece in pieces(weights):
-        high = piece.tobytes()[HIGH_BYTE::4]
+        high = _high_bytes(piece)
         if any(byte in high for byte in GREATEST_BYTES):
             _check_each(weights, what, rule)
             return
