@@ -80,9 +80,10 @@ def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLa
         if layer_type in producers:
             producers[layer_type].append(position)
     chain = _Chain(network.layers, names, frozen)
-    for position in (position for positions in producers.values() for position in positions):
-        if position not in chain.removed:
-            chain.collapse(position)
+    for positions in producers.values():
+        for position in positions:
+            if position not in chain.removed:
+                chain.collapse(position)
     for position in sorted(chain.removed, reverse=True):
         del network.layers[position]
     return len(chain.removed)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Protocol
 
 from refquant.errors import FileError, ModelKindError
-from refquant.model.layers import INNER_NETWORKS, LAYERS, Site, inner_networks, sites
+from refquant.model.layers import Site, inner_networks, sites
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
 
 #: Model types that are a neural network; the three messages share the fields that matter here.
@@ -104,25 +104,22 @@ def _within(part: Model | NeuralNetwork) -> Iterator[Model | NeuralNetwork]:
             yield from _within(getattr(part, kind))
     else:
         for layer in part.layers:
-            if layer.WhichOneof("layer") in INNER_NETWORKS:
-                yield from inner_networks(layer)
+            yield from inner_networks(layer)
 
 
 def all_layers(network: NeuralNetwork) -> Iterator[NeuralNetworkLayer]:
     """Give every layer of a network, those of inner networks right after the layer that holds them."""
     for layer in network.layers:
         yield layer
-        if layer.WhichOneof("layer") in INNER_NETWORKS:
-            for inner in inner_networks(layer):
-                yield from all_layers(inner)
+        for inner in inner_networks(layer):
+            yield from all_layers(inner)
 
 
 def all_sites(model: Model) -> Iterator[Site]:
     """Give every covered tensor of a model, whether it holds values or not."""
     for _, network in networks(model):
         for layer in all_layers(network):
-            if layer.WhichOneof("layer") in LAYERS:
-                yield from sites(layer)
+            yield from sites(layer)
 
 
 def selected_layers(
