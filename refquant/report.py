@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Union
 
 from refquant.errors import TensorError
 from refquant.model import tensor
-from refquant.model.file import load, weights_within
-from refquant.model.layer_checks import may_have_tensors
-from refquant.model.layers import Row, Site, inner_networks, sites
-from refquant.model.layout import Layout
+from refquant.model.file import load
+from refquant.model.held import SHAPELESS
+from refquant.model.layer_checks import all_tensors
+from refquant.model.layers import LAYERS, Site, inner_networks, sites
 from refquant.model.walk import all_layers, networks
 from refquant.schema.coreml import NeuralNetwork, NeuralNetworkLayer, WeightParams
 
@@ -122,21 +122,10 @@ def decibels(signal: float, noise: float) -> float:
 
 def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
     """Look at the tensors of a layer that have values."""
-    layer_type = layer.WhichOneof("layer") or ""
-    if not may_have_tensors(layer_type):
-        return iter(())
-    name, found = layer.name, list(sites(layer))
-    covered = [site.params for site in found]
-    for path, params in weights_within(getattr(layer, layer_type)):
-        if not any(params is each for each in covered):
-            found.append(Site(layer, layer_type, path, UNCOVERED, params, None))
+    name, found = layer.name, all_tensors(layer, LAYERS)
     # The name is read once: it may be long, and a custom layer have any number of tensors.
     forms = ((site, _form(site)) for site in found)
     return (_info(site, name, form) for site, form in forms if form != "empty")
-
-
-#: Stands in for the row of a tensor that the table of layers does not have.
-UNCOVERED = Row("", lambda parameters: Layout(()))
 
 
 def _form(site: Site) -> str:
@@ -165,7 +154,7 @@ def _info(site: Site, name: str, form: str) -> TensorInfo:
         entries=scales or table,
         bytes=values + ENTRY_BYTES * (scales + biases + table),
         weights=site.layout.size if shape else values * 8 // max(1, bits),
-        covered=site.row is not UNCOVERED,
+        covered=site.row is not SHAPELESS,
     )
 
 

@@ -5,14 +5,14 @@ Checks are as in `tensor_checks`: each a demand, which gives its faults or raise
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Callable, NamedTuple
 
 from refquant.errors import RefquantError, ShapeError, TensorError, UpdatableError
 from refquant.model.file import may_hold_weights, weights_within
 from refquant.model.held import KINDS, SHAPELESS, Held, hold
-from refquant.model.layers import FLOAT_LAYERS, INNER_NETWORKS, LAYERS, Site, sites
+from refquant.model.layers import FLOAT_LAYERS, INNER_NETWORKS, LAYERS, Row, Site, sites
 from refquant.model.tensor_checks import faults as faults_of_tensor
 from refquant.model.tensor_checks import run, words
 from refquant.model.walk import OwnedNetwork
@@ -79,24 +79,40 @@ Check = Callable[[LayerTensors], "Iterable[RefquantError] | None"]
 
 def read(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> LayerTensors | None:
     """Read the tensors of a layer, without those of networks inside it; None: it has none. Rule: TEN-9."""
+    every = all_tensors(layer, SHAPED)
     layer_type = layer.WhichOneof("layer") or ""
-    if not may_have_tensors(layer_type):
+    if not every and layer_type not in SHAPED:
         return None
+    found = LayerTensors(layer, layer_type, getattr(layer, layer_type), owned, [], [], [])
+    for site in every:
+        if site.row is SHAPELESS:
+            looked_at = layer_type == "custom" or site.tensor.endswith(ACTIVATIONS)
+            (found.shapeless if looked_at else found.unused).append(hold(site))
+        else:
+            (found.shaped if _uses(site) else found.unused).append(hold(site))
+    return found
+
+
+def all_tensors(layer: NeuralNetworkLayer, table: Mapping[str, tuple[Row, ...]]) -> list[Site]:
+    """List the tensors of a layer that a table has, and then all others, whose row is SHAPELESS.
+
+    Those of networks inside the layer are not its own.
+    """
+    layer_type = layer.WhichOneof("layer") or ""
+    if not _may_have_tensors(layer_type):
+        return []
     parameters = getattr(layer, layer_type)
-    found = LayerTensors(layer, layer_type, parameters, owned, [], [], [])
-    known = list(sites(layer, SHAPED))
-    for site in known:
-        (found.shaped if _uses(site) else found.unused).append(hold(site))
-    for path, params in weights_within(parameters):
-        if not any(params is site.params for site in known):
-            looked_at = layer_type == "custom" or path.endswith(ACTIVATIONS)
-            held = hold(Site(layer, layer_type, path, SHAPELESS, params, parameters))
-            (found.shapeless if looked_at else found.unused).append(held)
-    return found if layer_type in SHAPED or found.shapeless or found.unused else None
+    known = list(sites(layer, table))
+    others = (
+        Site(layer, layer_type, path, SHAPELESS, params, parameters)
+        for path, params in weights_within(parameters)
+        if not any(params is site.params for site in known)
+    )
+    return [*known, *others]
 
 
 @cache
-def may_have_tensors(layer_type: str) -> bool:
+def _may_have_tensors(layer_type: str) -> bool:
     """Tell whether layers of a type have tensors, other than in networks inside them."""
     field = NeuralNetworkLayer.DESCRIPTOR.fields_by_name.get(layer_type)
     return field is not None and layer_type not in INNER_NETWORKS and may_hold_weights(field)
