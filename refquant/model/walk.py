@@ -72,12 +72,20 @@ def networks(model: Model) -> list[OwnedNetwork]:
 
 
 def _networks(model: Model) -> Iterator[OwnedNetwork]:
+    for part in _parts(model):
+        if isinstance(part, Model):
+            yield from _networks(part)
+        else:
+            yield OwnedNetwork(model, part)
+
+
+def _parts(model: Model) -> Iterator[Model | NeuralNetwork]:
+    """Give what a model consists of: its network, or the models of a pipeline; nothing for other types."""
     kind = model.WhichOneof("Type") or ""
     if kind in NETWORKS:
-        yield OwnedNetwork(model, getattr(model, kind))
+        yield getattr(model, kind)
     elif kind in PIPELINES:
-        for inner in attrgetter(PIPELINES[kind])(model):
-            yield from _networks(inner)
+        yield from attrgetter(PIPELINES[kind])(model)
 
 
 def check_nesting(model: Model) -> None:
@@ -97,11 +105,8 @@ def check_nesting(model: Model) -> None:
 def _within(part: Model | NeuralNetwork) -> Iterator[Model | NeuralNetwork]:
     """Give the models of a pipeline, or the networks in the branches and loops of a network or its model."""
     if isinstance(part, Model):
-        kind = part.WhichOneof("Type") or ""
-        if kind in PIPELINES:
-            yield from attrgetter(PIPELINES[kind])(part)
-        elif kind in NETWORKS:
-            yield from _within(getattr(part, kind))
+        for inner in _parts(part):
+            yield from [inner] if isinstance(inner, Model) else _within(inner)
     else:
         for layer in part.layers:
             yield from inner_networks(layer)
