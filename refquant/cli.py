@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import textwrap
@@ -27,7 +28,8 @@ KIT, KIT_HELP = "conformance", "put another implementation to the test"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 1 for a bad input, 2 for bad usage."""
+    """Run one command; return its exit code: 0, or one of those above."""
+    _stand_in_for_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == [KIT]:
         from refquant.conformance import cli as kit  # a tool of its own, which the others do not wait for
@@ -52,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {_reason(error)}")
         return BAD_USAGE if isinstance(error, refquant.ArgumentError) else BAD_INPUT
     return code
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Put something in the place of streams that were closed when this process began.
+
+    What goes to stderr is lost then, and what goes to stdout an error; and no file that is opened later comes
+    to have the number of either.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("r")  # noqa: SIM115 -- it stays; and cannot be written
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- it stays
 
 
 class _Terminated(BaseException):

@@ -17,16 +17,18 @@ import refquant
 from refquant import timing
 from refquant.model import disk
 from refquant.model.disk import PACKAGE
-from refquant.model.file import MLModel
+from refquant.model.file import Given, MLModel, load
+from refquant.model.selectors import AdvancedQuantizedLayerSelector, QuantizedLayerSelector
 from refquant.model.walk import all_layers, networks
+from refquant.schema.coreml import Model
 from refquant.steps import ProgressCallback, TensorCertificate
 from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
 
 #: Name that stands for standard input or standard output in place of a file.
 STREAM = "-"
 
-#: What makes one model of another.
-Conversion = Callable[[MLModel, "ProgressCallback | None"], MLModel]
+#: What makes one model of another, which is given away.
+Conversion = Callable[[Given, "ProgressCallback | None"], MLModel]
 
 
 def quantize(options: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def quantize(options: argparse.Namespace) -> int:
             model,
             options.nbits,
             options.mode,
-            selector=_selector(options, model),
+            selector=_selector(options, model.model),
             lut_function=lut_function,
             fuse=not options.no_fuse,
             half_overflow=options.half_overflow,
@@ -137,6 +139,7 @@ def _convert_one(options: argparse.Namespace, conversion: Conversion, source: st
     started = perf_counter()
     with timing.recording(options.timings) as record:
         before = read_model(source)
+        size = before.model.ByteSize()
         with progress_bar(options.quiet or options.verbose) as progress:
             after = conversion(before, progress)
         with timing.phase("write"):
@@ -151,13 +154,15 @@ def _convert_one(options: argparse.Namespace, conversion: Conversion, source: st
     seconds = perf_counter() - started
     if not options.quiet:
         name = "stdin" if source == STREAM else Path(source).name
-        say(f"{name}: {_change(before.size, len(data))}")
+        say(f"{name}: {_change(size, len(data))}")
     if record is not None:
         _print_timings(record, seconds, options.jobs)
 
 
 def _check_output(target: str, force: bool) -> None:
-    """Refuse an output that cannot be meant before any work is done for it."""
+    """Refuse an output that cannot be meant, or written, before any work is done for it."""
+    if target == STREAM and not sys.stdout.writable():
+        raise refquant.FileError("stdout is closed")
     if target == STREAM and sys.stdout.isatty():
         raise refquant.ArgumentError("a model is no text for a terminal: redirect the output, or name a file")
     if target != STREAM and not force and os.path.exists(target):
@@ -213,10 +218,10 @@ def _print_certificates(certificates: list[TensorCertificate]) -> None:
     certificates.clear()
 
 
-class _NameSelector(refquant.QuantizedLayerSelector):
+class _NameSelector(QuantizedLayerSelector):
     """What another selector takes, less the layers of these names."""
 
-    def __init__(self, inner: refquant.QuantizedLayerSelector, names: Iterable[str]) -> None:
+    def __init__(self, inner: QuantizedLayerSelector, names: Iterable[str]) -> None:
         super().__init__()
         self.inner = inner
         self.names = set(names)
@@ -225,18 +230,17 @@ class _NameSelector(refquant.QuantizedLayerSelector):
         return layer.name not in self.names and self.inner.do_quantize(layer, **kwargs)
 
 
-def _selector(options: argparse.Namespace, model: MLModel) -> refquant.QuantizedLayerSelector:
+def _selector(options: argparse.Namespace, model: Model) -> QuantizedLayerSelector:
     """Make the selector that the options describe; only the limits that were given apply."""
     types = [name.strip() for given in options.skip_layer_types or [] for name in given.split(",")]
-    limits = {
-        "minimum_conv_kernel_channels": options.min_conv_kernel_channels or 0,
-        "minimum_conv_weight_count": options.min_conv_weight_count or 0,
-    }
-    selector = refquant.AdvancedQuantizedLayerSelector(types, **limits)
+    channels, count = options.min_conv_kernel_channels or 0, options.min_conv_weight_count or 0
+    selector = QuantizedLayerSelector()
+    if types or channels or count:  # it asks for the kernelSize of each convolution, which may be wrong
+        selector = AdvancedQuantizedLayerSelector(types, channels, count)
     names = options.skip_layer or []
     if not names:
         return selector
-    known = [layer.name for owned in networks(model.get_spec()) for layer in all_layers(owned.network)]
+    known = [layer.name for owned in networks(model) for layer in all_layers(owned.network)]
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3)
@@ -269,10 +273,10 @@ def _lut_function(options: argparse.Namespace) -> Any:
     return function
 
 
-def read_model(name: str) -> MLModel:
+def read_model(name: str) -> Given:
     """Read a model from a file or standard input. Raises FileError."""
     with timing.phase("read"):
-        return MLModel(source(name))
+        return Given(load(source(name)))
 
 
 def source(name: str) -> str | bytes:

@@ -6,10 +6,14 @@ value); code further out, which knows the tensor and the layer, adds them with `
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TypeVar
 
 E = TypeVar("E", bound="RefquantError")
+
+#: How the names of refquant's own modules start, but for that of the package.
+INSIDE = f"{__name__.partition('.')[0]}."
 
 #: Most characters of a layer's name in a sentence or a table: it may be as long as the file, and there may be
 #: something to say of each of any number of tensors.
@@ -23,7 +27,8 @@ class RefquantError(Exception):
         reason: what is wrong, as a clause without the place.
         layer, layer_type: name and type of the layer, as the model has them.
         tensor: name of the weight tensor within the layer, `weights` or `forward.inputGateBiasVector`.
-        index: position of the first offending weight, counted from 0 in tensor order.
+        index: position of the first offending weight, code, scale, bias or table entry, counted from 0 in
+            tensor order. The scale and bias of a channel have its number, and so has what they stand for.
         rule: id of the rule of the specification that is broken, such as `TEN-7`.
     """
 
@@ -100,7 +105,7 @@ class TensorError(RefquantError):
 
 
 class NonFiniteError(RefquantError):
-    """A NaN or an infinity stands among the weights."""
+    """A NaN or an infinity stands among the weights, scales, biases or table entries, or would be made."""
 
 
 class HalfRangeError(RefquantError):
@@ -138,5 +143,16 @@ def shorten(text: str, width: int) -> str:
 def warn(
     message: str, layer: str | None = None, layer_type: str | None = None, tensor: str | None = None
 ) -> None:
-    """Warn of something, and say where; it is reported as from the caller's caller's caller."""
-    warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=4)
+    """Warn of something, and say where in the model. It is reported as from the code that called refquant."""
+    warnings.warn(place(layer, layer_type, tensor) + message, RefquantWarning, stacklevel=_calls_to_here())
+
+
+def _calls_to_here() -> int:
+    """Count the calls from whoever called refquant to `warn`, as `stacklevel` counts them.
+
+    Source: `skip_file_prefixes` of `warnings.warn` does that from Python 3.12 on.
+    """
+    frame, calls = sys._getframe(1), 1
+    while str(frame.f_globals.get("__name__")).startswith(INSIDE) and frame.f_back is not None:
+        frame, calls = frame.f_back, calls + 1
+    return calls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from refquant import parallel, timing
 from refquant.errors import (
@@ -109,24 +109,23 @@ def quantize_weights(
     mode = _checked_mode(quantization_mode)
     if sample_data is not None:
         raise NotYetError("sample_data is not supported yet: leave it out")
+    if half_overflow not in HALF_OVERFLOW:
+        raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
+    if (exact or certify is not None) and (mode != "kmeans_lut" or nbits == 16):
+        raise ArgumentError("exact and certify are about kmeans_lut, with 8 bits and fewer")
+    workers = _checked_workers(jobs, executor)
     if mode == "dequantization":
         return dequantize_weights(
             full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
         )
     nbits = _checked_nbits(nbits, mode)
     halving = nbits == 16
-    if half_overflow not in HALF_OVERFLOW:
-        raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
-    workers = _checked_workers(jobs, executor)
     if halving:
         request = Request("half", nbits, keep=half_overflow == "keep")
     else:
-        request = Request(mode, nbits, _checked_lut_function(lut_function, mode, workers))
-    if exact or certify is not None:
-        if request.mode != "kmeans_lut":
-            raise ArgumentError("exact and certify are about kmeans_lut, with 8 bits and fewer")
-        request = request._replace(exact=bool(exact), certify=certify is not None)
-    selector = _checked_selector(selector or QuantizedLayerSelector())
+        function = _checked_lut_function(lut_function, mode, workers)
+        request = Request(mode, nbits, function, exact=bool(exact), certify=certify is not None)
+    selector = _checked_selector(selector, QuantizedLayerSelector)
     model, give_back = guarded(full_precision_model)
     steps: list[Step] = []
     for owned in networks(model):
@@ -151,11 +150,13 @@ def dequantize_weights(
     """Turn the weights of a model's neural networks back into float32.
 
     Half precision, 1 to 8 bits and dynamic int8 are all read; float32 stays as it is. Arguments and result
-    are as for `quantize_weights`. Raises FileError, ModelKindError, WorkerError, or ShapeError, TensorError
-    or CodeError where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-4.
+    are as for `quantize_weights`.
+
+    Raises ArgumentError, FileError, ModelKindError, WorkerError, or ShapeError, TensorError or NonFiniteError
+    where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-5.
     """
     workers = _checked_workers(jobs, executor)
-    selector = _checked_selector(selector or QuantizedLayerSelector())
+    selector = _checked_selector(selector, QuantizedLayerSelector)
     own, give_back = guarded(model)
     steps: list[Step] = []
     for owned in networks(own):
@@ -185,10 +186,11 @@ def activate_int8_int8_matrix_multiplications(
     is left alone with a warning: one with a bias, with two inputs or without weights of its own, one that
     learns, any in a network whose array inputs lack the exact mapping.
 
-    Raises FileError, ModelKindError, or an error of the tensor that cannot be read. Rule: INT8-1 to INT8-4.
+    Raises ArgumentError, FileError, ModelKindError, WorkerError, or ShapeError, TensorError or NonFiniteError
+    where a tensor cannot be read, or its codes not be stored. Rule: INT8-1 to INT8-4, INT8-7.
     """
     workers = _checked_workers(jobs, executor)
-    selector = _checked_selector(selector or MatrixMultiplyLayerSelector())
+    selector = _checked_selector(selector, MatrixMultiplyLayerSelector)
     model, give_back = guarded(spec)
     steps: list[Step] = []
     for owned in networks(model):
@@ -312,7 +314,9 @@ def _checked_workers(jobs: object, executor: object) -> Workers:
     return Workers(jobs, executor)
 
 
-def _checked_selector(selector: Selector) -> Selector:
+def _checked_selector(selector: Selector | None, default: Callable[[], Selector]) -> Selector:
+    if selector is None:
+        return default()
     if isinstance(selector, type) or not callable(getattr(selector, "do_quantize", None)):
         raise ArgumentError(f"a selector needs a do_quantize method; {selector!r} is none", rule="SEL-1")
     return selector

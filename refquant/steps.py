@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("refquant")
 
+#: Mode -> the rule by which every code of a channel is 0 where its step would be too small.
+COLLAPSE = {"linear": "LIN-4", "linear_lut": "LIN-4", "linear_symmetric": "SYM-4"}
+
 
 class Progress(NamedTuple):
     """How far the work has come: given to the `progress` callback after each layer."""
@@ -52,7 +55,7 @@ CertificateCallback = Callable[[TensorCertificate], object]
 
 
 class Workers(NamedTuple):
-    """Those who do the work: processes, of which one is this one, or an executor."""
+    """Those who do the work: one job is this process itself, more are processes beside it; or an executor."""
 
     jobs: int
     executor: Executor | None
@@ -117,7 +120,7 @@ def run(
             number = own[0].step
             layer, layer_type = steps[number].layer.name, own[0].site.layer_type
             logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
-            remarks[number] = _store(own, results)
+            remarks[number] = _store(own, results, COLLAPSE.get(request.mode, ""))
             if certify is not None:
                 for certificate in _certificates(own, results):
                     certify(certificate)
@@ -156,10 +159,10 @@ def _complete(
             yield [parts[n] for n in numbers], [arrived[step].pop(n) for n in numbers]
 
 
-def _store(parts: list[Part], results: list[Result]) -> list[str]:
+def _store(parts: list[Part], results: list[Result], rule: str) -> list[str]:
     """Store the tensors of a layer or, where one does not fit into half precision, none. Give the warnings.
 
-    Rule: HALF-3, LIN-4, SYM-4.
+    `rule` says when codes collapse. Rule: HALF-3, LIN-4, SYM-4.
     """
     overflows = [result for result in results if isinstance(result, HalfRangeError)]
     if overflows:
@@ -172,7 +175,7 @@ def _store(parts: list[Part], results: list[Result]) -> list[str]:
         if result.collapsed:
             scales = len(result.stored.scales)
             which = f"the range of {result.collapsed} of {scales} channels" if scales > 1 else "its range"
-            remark = f"{which} is too small for a step above 1e-6: every code is 0 (LIN-4)"
+            remark = f"{which} is too small for a step above 1e-6: every code is 0 ({rule})"
             remarks.append(place(**part.where) + remark)
     return remarks
 

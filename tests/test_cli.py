@@ -19,7 +19,7 @@ from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
 from refquant.quantize import MODES
-from tests.networks import ROWS, described, network
+from tests.networks import ROWS, Net, described, network, void
 from tests.test_quantize import inner_product
 
 
@@ -556,6 +556,45 @@ class TestBadInput:
         assert run("inspect", "-")[::2] == (1, "refquant: error: cannot read stdin: Input/output error\n")
         monkeypatch.setattr(sys, "stdin", None)
         assert run("inspect", "-")[::2] == (1, "refquant: error: stdin is closed\n")
+
+    @pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
+    def test_closed_output_and_errors(self, model: str, out: str) -> None:
+        """What goes to a closed stderr is lost; what goes to a closed stdout cannot be written."""
+
+        def closed(how: str, *arguments: str) -> tuple[int, bytes, bytes]:
+            command = ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "refquant", *arguments]
+            done = subprocess.run(command, capture_output=True, check=False)
+            return done.returncode, done.stdout, done.stderr
+
+        assert closed("2>&-", "quantize", model, out, "--nbits", "8") == (0, b"", b"")
+        expected = refquant.quantize_weights(load(model), 8)
+        assert load(out) == expected
+        code, output, errors = closed(">&-", "quantize", model, out, "--nbits", "8", "--force", "--quiet")
+        assert (code, output, errors, load(out)) == (0, b"", b"", expected)
+        for arguments in (("inspect", model), ("validate", model), ("conformance", "list")):
+            code, output, errors = closed(">&-", *arguments)
+            assert (code, output) == (1, b"")
+            assert errors.startswith(b"refquant: error: cannot write the output: ")
+        assert closed(">&-", "quantize", model, "-", "--nbits", "8")[1:] == (
+            b"",
+            b"refquant: error: stdout is closed\n",
+        )
+        assert closed(">&- 2>&-", "inspect", model) == (1, b"", b"")
+
+    def test_a_kernel_that_is_wrong(self, run: Any, tmp_path: Path, out: str) -> None:
+        """Where no option asks for the size of a kernel, one that is wrong is in nobody's way."""
+
+        path = tmp_path / "kernel.mlmodel"
+        made = refquant.quantize_weights(network(lambda net: void(net.convolution(2, 2))), 16)
+        made.neuralNetwork.layers[0].convolution.kernelSize.append(1)
+        Net(made.neuralNetwork.layers, 1).inner_product(name="fc")
+        save(made, path)
+        code, _, errors = run("quantize", str(path), out, "--nbits", "8", "--quiet")
+        assert code == 0
+        assert "kernelSize" in errors
+        assert "not right before" in errors
+        code, _, errors = run("quantize", str(path), out, "--nbits", "8", "--min-conv-weight-count", "1")
+        assert code == 1
         assert run("compare", "-", "-")[0] == 2
 
     def test_no_model_on_a_screen(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:

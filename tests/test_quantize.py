@@ -11,7 +11,7 @@ import math
 import warnings
 from array import array
 from operator import attrgetter
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -299,6 +299,20 @@ class TestArguments:
         with pytest.raises(refquant.ArgumentError, match="do_quantize"):
             refquant.activate_int8_int8_matrix_multiplications(model, selector)
 
+    def test_a_selector_that_is_false(self) -> None:
+        """A selector may have a length, and be empty: it is asked all the same."""
+
+        class Empty(list[str]):
+            def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+                return layer.name in self
+
+        model = inner_product([1.0, 2.0])
+        assert refquant.quantize_weights(model, 8, selector=Empty()).neuralNetwork == model.neuralNetwork
+        half = refquant.quantize_weights(model, 16)
+        assert refquant.dequantize_weights(half, selector=Empty()).neuralNetwork == half.neuralNetwork
+        made = refquant.activate_int8_int8_matrix_multiplications(model, Empty())
+        assert made.neuralNetwork == model.neuralNetwork
+
     @pytest.mark.parametrize("function", [None, "module:function"])
     def test_lut_function(self, function: Any) -> None:
         with pytest.raises(refquant.ArgumentError) as caught:
@@ -395,17 +409,49 @@ class TestBadTensors:
         assert (error.layer, error.rule) == ("fc", "TEN-2")
 
 
+class TestWhereWarningsAre:
+    """A warning is of the line that called refquant, so that filters and reports find it there."""
+
+    @pytest.mark.parametrize(
+        "work",
+        [
+            lambda: refquant.quantize_weights(network(lambda net: void(net.relu())), 8),
+            lambda: refquant.quantize_weights(inner_product([0.0, 1e-5]), 8),
+            lambda: refquant.quantize_weights(inner_product([1.0, 1e5]), 16, half_overflow="keep"),
+            lambda: refquant.quantize_weights(inner_product([1.0], [1.0]), 16, selector=WithoutBias()),
+            lambda: refquant.quantize_weights(
+                refquant.quantize_weights(inner_product([1.0], [1.0]), 16),
+                8,
+                "dequantization",
+                selector=WithoutBias(),
+            ),
+            lambda: refquant.activate_int8_int8_matrix_multiplications(inner_product([1.0], [1.0])),
+        ],
+    )
+    def test_in_this_file(self, work: Callable[[], object]) -> None:
+        with pytest.warns(refquant.RefquantWarning) as caught:
+            work()
+        assert {warning.filename for warning in caught} == {__file__}
+
+
+class WithoutBias(refquant.QuantizedLayerSelector):
+    """Takes weights, and no bias."""
+
+    def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
+        return kwargs.get("weight_param") != "bias"
+
+
 class TestTinyRange:
     """LIN-4, SYM-4: ... every code of the channel MUST be 0; a writer MUST then warn, naming the tensor."""
 
     def test_warns_and_writes_the_same_bits(self) -> None:
         model = inner_product([0.0, 1e-5, 0.0, 1.0], [1.0, 1.0])
         with pytest.warns(
-            refquant.RefquantWarning, match="'fc'.*tensor weights: the range of 1 of 2 channels"
+            refquant.RefquantWarning, match="'fc'.*tensor weights: the range of 1 of 2 channels.*LIN-4"
         ):
             made = refquant.quantize_weights(model, 8)
         assert only_layer(made).innerProduct.weights.rawValue == bytes([0, 0, 0, 255])
-        with pytest.warns(refquant.RefquantWarning, match="its range is too small"):
+        with pytest.warns(refquant.RefquantWarning, match="its range is too small.*SYM-4"):
             made = refquant.quantize_weights(inner_product([-1e-5, 1e-5]), 8, "linear_symmetric")
         # The wrong sign for one of the two: -128/127 of the greatest magnitude for both.
         found = weights_of(only_layer(refquant.dequantize_weights(made)).innerProduct.weights)
@@ -577,7 +623,7 @@ class TestNearTheBestTable:
         assert sorted(self.certified(exact=True, jobs=2)) == sorted(self.certified(exact=True))
 
     @pytest.mark.parametrize("wanted", [{"exact": True}, {"certify": print}])
-    @pytest.mark.parametrize(("nbits", "mode"), [(8, "linear"), (16, "kmeans")])
+    @pytest.mark.parametrize(("nbits", "mode"), [(8, "linear"), (16, "kmeans"), (8, "dequantization")])
     def test_only_for_k_means(self, nbits: int, mode: str, wanted: dict[str, Any]) -> None:
         with pytest.raises(refquant.ArgumentError, match="about kmeans_lut"):
             refquant.quantize_weights(inner_product([1.0, 2.0]), nbits, mode, **wanted)

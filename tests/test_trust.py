@@ -142,10 +142,11 @@ def everything():
     return whole, sum(handle(data, *SETTINGS[number % 2]) for number, data in enumerate(FILES))
 
 def hook(event, arguments):
-    if event.partition(".")[0] not in HARMLESS:
+    if not {event, event.partition(".")[0]} & HARMLESS:
         seen.add(f"{event} {arguments!r:.200}")
 
-HARMLESS = {"object", "array"}  # an attribute that was looked up, an array that was made
+# An attribute that was looked up, an array that was made, and who is to be told of a warning.
+HARMLESS = {"object", "array", "sys._getframe"}
 seen = set()
 whole, some = everything()
 assert whole == 4 and 10 < some < len(FILES), (whole, some)

@@ -62,23 +62,24 @@ def encode_custom(weights: array[float], nbits: int, lut_function: LutFunction |
     arrays or numpy arrays of any shape, read in order. Codes may be floats with whole values.
 
     Raises ArgumentError where there is no function to call and where `nbits` is not 1 to 8, NonFiniteError
-    for NaN and infinity among the weights, LutFunctionError, with its cause, where the function raises, and
-    with the index where what it gives cannot be stored. Rule: LUT-4, LUT-5.
+    for NaN and infinity among the weights, LutFunctionError, with its cause, where the function or what it
+    gives raises anything but a RefquantError, which passes, and with the index where what it gives cannot be
+    stored. Rule: LUT-4, LUT-5.
     """
     if not callable(lut_function):
         raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
     check_nbits(nbits)
     check_finite(weights)
     try:
-        given = lut_function(nbits, array("f", weights.tobytes()))
+        # What it gives may run code of its caller's, too: a generator, or numbers of a class of their own.
+        table, codes = _pair(lut_function(nbits, array("f", weights.tobytes())))
+        return LutCodes(_checked_codes(codes, nbits, len(weights)), _checked_table(table, nbits), False)
     except RefquantError:
         raise
     except Exception as error:
         raise LutFunctionError(
             f"lut_function raised {type(error).__name__}: {error}", rule="LUT-4"
         ) from error
-    table, codes = _pair(given)
-    return LutCodes(_checked_codes(codes, nbits, len(weights)), _checked_table(table, nbits), False)
 
 
 def decode(codes: bytes, table: array[float]) -> array[float]:

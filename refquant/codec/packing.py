@@ -98,6 +98,6 @@ def _mask(lanes: int, field: int, filled: int) -> int:
 
 
 def check_nbits(nbits: int) -> None:
-    """Refuse a number of bits that codes cannot have. Rule: PACK-4."""
+    """Refuse a number of bits that codes cannot have. Rule: TEN-5."""
     if not 1 <= nbits <= 8:
-        raise ArgumentError(f"codes have 1 to 8 bits, not {nbits}", rule="PACK-4")
+        raise ArgumentError(f"codes have 1 to 8 bits, not {nbits}", rule="TEN-5")

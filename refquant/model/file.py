@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Callable, Union
+from typing import IO, Any, Callable, NamedTuple, Union
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
@@ -73,6 +73,12 @@ class MLModel:
         return f"<refquant.MLModel {self._spec.WhichOneof('Type')}, {self.size:,} bytes>"
 
 
+class Given(NamedTuple):
+    """A message that whoever passes it gives away: it is worked on without a copy."""
+
+    model: Model
+
+
 def load(source: Source) -> Model:
     """Read a model into a message of its own. Raises FileError, saying what the source is instead."""
     return opened(source)[0]
@@ -86,6 +92,8 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     """
     if isinstance(source, MLModel):
         return source.get_spec(), MLModel.holding
+    if isinstance(source, Given):
+        return source.model, MLModel.holding
     if isinstance(source, (str, os.PathLike)):
         return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):

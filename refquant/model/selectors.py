@@ -7,7 +7,7 @@ be refquant's messages or those of another definition of the format: only field 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from refquant.errors import ArgumentError, ShapeError
@@ -50,7 +50,7 @@ class AdvancedQuantizedLayerSelector(QuantizedLayerSelector):
         minimum_conv_kernel_channels: least kernel channels of a convolution whose weights are taken.
         minimum_conv_weight_count: least weights (output channels x kernel channels x height x width).
 
-    Raises ArgumentError for an unknown type. Rule: SEL-4, SEL-5, SEL-6, SEL-9.
+    Raises ArgumentError for an unknown type and for what is no list of names. Rule: SEL-4 to SEL-6, SEL-9.
     """
 
     def __init__(
@@ -60,11 +60,7 @@ class AdvancedQuantizedLayerSelector(QuantizedLayerSelector):
         minimum_conv_weight_count: int = 4096,
     ) -> None:
         super().__init__()
-        if isinstance(skip_layer_types, str):
-            raise ArgumentError(
-                "skip_layer_types must be a list of layer types, not one string", rule="SEL-4"
-            )
-        self.skip_layer_types = list(skip_layer_types)
+        self.skip_layer_types = _names("skip_layer_types", skip_layer_types, "SEL-4")
         self.minimum_conv_kernel_channels = minimum_conv_kernel_channels
         self.minimum_conv_weight_count = minimum_conv_weight_count
         unknown = [repr(name) for name in self.skip_layer_types if name not in self.quantizable_layer_types]
@@ -107,7 +103,7 @@ class MatrixMultiplyLayerSelector(QuantizedLayerSelector):
         maximum_input_channels, maximum_output_channels: most channels; None or 0: no limit.
         include_layers_with_names: the only names to take; None or empty: all.
 
-    Raises ArgumentError for names that are not a list of strings. Rule: SEL-7, SEL-9.
+    Raises ArgumentError for what is no list of names. Rule: SEL-7, SEL-9.
     """
 
     def __init__(
@@ -117,18 +113,16 @@ class MatrixMultiplyLayerSelector(QuantizedLayerSelector):
         minimum_output_channels: int = 1,
         maximum_input_channels: int | None = None,
         maximum_output_channels: int | None = None,
-        include_layers_with_names: Sequence[str] | None = None,
+        include_layers_with_names: Iterable[str] | None = None,
     ) -> None:
         super().__init__()
-        names = [] if include_layers_with_names is None else include_layers_with_names
-        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise ArgumentError("include_layers_with_names must be a list of names", rule="SEL-7")
         self.minimum_weight_count = minimum_weight_count
         self.minimum_input_channels = minimum_input_channels
         self.minimum_output_channels = minimum_output_channels
         self.maximum_input_channels = maximum_input_channels
         self.maximum_output_channels = maximum_output_channels
-        self.include_layers_with_names = list(names)
+        names = () if include_layers_with_names is None else include_layers_with_names
+        self.include_layers_with_names = _names("include_layers_with_names", names, "SEL-7")
 
     def do_quantize(self, layer: Layer, weight_param: str | None = None, **kwargs: Any) -> bool:
         """Tell whether to quantize the layer; its bias always follows."""
@@ -149,6 +143,15 @@ class MatrixMultiplyLayerSelector(QuantizedLayerSelector):
             and _within(outputs, self.minimum_output_channels, self.maximum_output_channels)
             and (not self.include_layers_with_names or layer.name in self.include_layers_with_names)
         )
+
+
+def _names(argument: str, given: object, rule: str) -> list[str]:
+    """List names that are given in any order: a string, though it can be gone through, is no list of them."""
+    if isinstance(given, Iterable) and not isinstance(given, (str, Mapping)):
+        names = list(given)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise ArgumentError(f"{argument} must be a list of names, not {given!r}", rule=rule)
 
 
 def _within(size: int, least: int, most: int | None) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
+import os
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from refquant.errors import FileError, InternalError, RefquantError, RefquantWarning, TensorError, place
+from refquant.errors import FileError, InternalError, RefquantError, TensorError, place, warn
 from refquant.model import layer_checks
-from refquant.model.file import Source, opened
+from refquant.model.file import Given, Source, opened
 from refquant.model.held import Held
 from refquant.model.layer_checks import CALLED
 from refquant.model.walk import all_layers, networks
@@ -143,8 +144,7 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
     Rule: FILE-9.
     """
     model, give_back = opened(source)
-    only_once = callable(getattr(source, "read", None))
-    before = _faulty(model) if only_once else None
+    before = _faulty(model) if _only_once(source) else None
 
     def checked(made: Model) -> Any:
         faults = _structural(made)
@@ -152,10 +152,18 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
         for fault in faults:
             if _place(fault) not in known:
                 raise InternalError(f"{fault}: refquant was about to write this; please report it")
-            warnings.warn(f"{fault}; it was not right before", RefquantWarning, stacklevel=3)
+            warn(f"{fault}; it was not right before")
         return give_back(made)
 
     return model, checked
+
+
+def _only_once(source: Any) -> bool:
+    """Tell whether a source cannot be read again: a binary file, the path of a pipe, a model given away."""
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return not path.is_file() and not path.is_dir()
+    return isinstance(source, Given) or callable(getattr(source, "read", None))
 
 
 def _structural(model: Model) -> list[Fault]:

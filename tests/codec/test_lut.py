@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -99,6 +100,11 @@ class TestDecoding:
         assert (caught.value.index, caught.value.rule) == (1, "DEQ-4")
 
 
+def constantly(gift: Any) -> lut.LutFunction:
+    """Make a function that gives this, whatever it is given."""
+    return lambda nbits, values: gift
+
+
 class Shaped:
     """Stands in for an array of some library, or one of its numbers: has `tolist`."""
 
@@ -160,6 +166,30 @@ class TestCustom:
             lut.encode_custom(weights([1.0]), 1, function)
         assert isinstance(caught.value.__cause__, KeyError)
         assert caught.value.rule == "LUT-4"
+
+    def test_what_it_gives_raises(self) -> None:
+        """What a function gives may be a generator, or hold numbers of any class, and these may raise."""
+
+        class Odd:
+            def __float__(self) -> float:
+                raise OSError("no number")
+
+            def __hash__(self) -> int:
+                raise OSError("no number")
+
+        def late() -> Iterator[int]:
+            yield 0
+            raise OSError("no number")
+
+        itself: list[Any] = []
+        itself.append(itself)
+        gifts: list[Any] = [([0, 1], late()), ([0, Odd()], [0, 0]), ([0, 1], [0, Odd()])]
+        for gift in gifts:
+            with pytest.raises(LutFunctionError, match="OSError: no number") as caught:
+                lut.encode_custom(weights([1.0, 2.0]), 1, constantly(gift))
+            assert isinstance(caught.value.__cause__, OSError)
+        with pytest.raises(LutFunctionError, match="RecursionError"):
+            lut.encode_custom(weights([1.0]), 1, constantly((itself, [0])))
 
     def test_own_errors_and_interrupts_pass_through(self) -> None:
         for error in (ShapeError("mine"), KeyboardInterrupt()):

@@ -154,8 +154,13 @@ class TestAdvanced:
             AdvancedQuantizedLayerSelector(["bias", "dense", "lstm"])
         known = ", ".join(sorted(QUANTIZABLE))
         assert str(caught.value) == f"cannot skip 'dense', 'lstm': the types are {known}"
-        with pytest.raises(refquant.ArgumentError, match="not one string"):
+        with pytest.raises(refquant.ArgumentError, match="list of names, not 'bias'"):
             AdvancedQuantizedLayerSelector("bias")
+
+    @pytest.mark.parametrize("types", [None, 5, [["bias"]], {"bias": 1}, b"bias"])
+    def test_no_list_of_types(self, types: Any) -> None:
+        with pytest.raises(refquant.ArgumentError, match="list of names"):
+            AdvancedQuantizedLayerSelector(types)
 
     @pytest.mark.parametrize("selector", [AdvancedQuantizedLayerSelector(), MatrixMultiplyLayerSelector()])
     def test_unknown_parameter(self, selector: Any) -> None:

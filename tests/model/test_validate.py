@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
 
@@ -530,6 +532,19 @@ class TestOwnOutput:
             made = made if isinstance(made, Model) else made.get_spec()
             assert made.neuralNetwork.layers[1] == model.neuralNetwork.layers[1]
         assert tensor.form(parameters(quiet(model, 8)).weights) == "linear"
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+    def test_a_pipe_is_read_once(self, tmp_path: Path) -> None:
+        """A path may be that of a pipe, which gives its bytes to the first that reads it."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        data = self.model().SerializeToString()
+        with ThreadPoolExecutor(1) as writer:
+            written = writer.submit(pipe.write_bytes, data)
+            with pytest.warns(refquant.RefquantWarning, match="it was not right before"):
+                made = refquant.quantize_weights(pipe, 8)
+            assert written.result() == len(data)
+        assert made.get_spec() == quiet(self.model(), 8)
 
     def test_a_fault_where_nothing_is_selected(self) -> None:
         """The layer is not taken, so its two fields are nothing to refuse."""
