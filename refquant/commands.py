@@ -12,10 +12,11 @@ from typing import Any
 import refquant
 from refquant.conversions import STREAM, read_model, source
 from refquant.demo import results
+from refquant.errors import plain
 from refquant.model.file import load, save
 from refquant.model.validate import validation
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
-from refquant.terminal import NAME, NUMBER, WORD, plain, print_table, say, write_line
+from refquant.terminal import NAME, NUMBER, WORD, print_table, say, write_line
 
 
 def inspect(options: argparse.Namespace) -> None:

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +21,7 @@ from refquant.model.selectors import AdvancedQuantizedLayerSelector, QuantizedLa
 from refquant.model.walk import all_layers, networks
 from refquant.schema.coreml import Model
 from refquant.steps import ProgressCallback, TensorCertificate
-from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
+from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, say_why, warnings_as_lines
 
 #: Name that stands for standard input or standard output in place of a file.
 STREAM = "-"
@@ -102,7 +101,7 @@ def _tried(convert: Callable[[str, str], None], source: str, target: str, debug:
         raise refquant.ArgumentError(f"{source}: {error}") from error
     except refquant.RefquantError as error:
         if debug:
-            traceback.print_exc()
+            say_why()
         say(f"error: {error}" if source in str(error) else f"error: {source}: {error}")
         return False
     return True

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, TextIO
 
-from refquant.errors import LONGEST_NAME, RefquantWarning, shorten
+from refquant.errors import LONGEST_NAME, RefquantWarning, plain, shorten
 from refquant.steps import Progress, ProgressCallback, logger
 
 #: How a column of a table is set: words to the left, names too but losing their middle where there is no
@@ -119,11 +119,6 @@ def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int
     return widths
 
 
-def plain(text: str) -> str:
-    """Spell out what is no visible character, so that a name from a file stays a name, on one line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def write_line(text: str, stream: TextIO | None = None) -> None:
     """Write a line, on stdout by default; a character that the encoding lacks is spelled out."""
     stream = sys.stdout if stream is None else stream
@@ -143,8 +138,10 @@ def say(text: str) -> None:
 
 def say_why() -> None:
     """Write the traceback of the error that is being handled, as plain text, on stderr."""
-    for line in traceback.format_exc().splitlines():
-        write_line(plain(line), sys.stderr)
+    for part in traceback.format_exception(*sys.exc_info()):
+        # What starts at the margin is an error with its text, which begins no line of its own.
+        for line in part.splitlines() if part[0].isspace() else [part.rstrip("\n")]:
+            write_line(plain(line), sys.stderr)
 
 
 def abandon(stream: IO[str]) -> None:

@@ -750,6 +750,7 @@ class TestNamesFromAModel:
             made.neuralNetwork.layers[0].name = self.NAME
             paths[name] = str(tmp_path / f"{name}.mlmodel")
             save(made, paths[name])
+        paths["FOLDER"] = str(tmp_path / "folder")
         return {**paths, "SAMPLE": str(sample.model_path()), "OUT": str(tmp_path / "out.mlmodel")}
 
     @pytest.mark.parametrize(
@@ -765,6 +766,7 @@ class TestNamesFromAModel:
             "quantize GOOD OUT --nbits 2 --mode kmeans_lut --certify --timings",
             "quantize BAD OUT --nbits 8",
             "quantize BAD OUT --nbits 8 --debug",
+            "quantize BAD SAMPLE FOLDER --nbits 8 --debug --quiet",
         ],
     )
     def test_shown_in_plain_characters(self, run: Any, paths: dict[str, str], command: str) -> None:
@@ -774,6 +776,34 @@ class TestNamesFromAModel:
             "\\u0007", "\\x07"
         )
         assert all(c.isprintable() or c == "\n" for c in shown)
+
+    def test_in_the_texts_of_errors_and_warnings(self, paths: dict[str, str]) -> None:
+        """Whoever prints them is as safe; the name itself is data of the error."""
+        where = "layer 'red\\x1b[31m\\x07\\u202e\\nfc' (innerProduct), tensor weights"
+        with pytest.raises(refquant.NonFiniteError) as caught:
+            refquant.quantize_weights(paths["BAD"], 8)
+        assert str(caught.value).startswith(f"{where}[1]: ")
+        assert caught.value.layer == self.NAME
+        (fault,) = refquant.validate_model(paths["BAD"])
+        assert str(fault).startswith(f"{where}[1]: ")
+        assert fault.layer == self.NAME
+        with pytest.warns(refquant.RefquantWarning) as told:
+            errors.warn("look", self.NAME, "innerProduct", "weights")
+        assert str(told[0].message) == f"{where}: look"
+
+    def test_no_line_of_its_own_in_a_traceback(self, capsys: pytest.CaptureFixture[str]) -> None:
+        try:
+            try:
+                raise ValueError("cause\nrefquant: fake line")
+            except ValueError as error:
+                raise OSError("evil\n  File fake\nrefquant: fake line") from error
+        except OSError:
+            terminal.say_why()
+        lines = capsys.readouterr().err.splitlines()
+        assert "ValueError: cause\\nrefquant: fake line" in lines
+        assert lines[-1] == "OSError: evil\\n  File fake\\nrefquant: fake line"
+        assert "The above exception was the direct cause of the following exception:" in lines
+        assert [line for line in lines if line.startswith("refquant")] == []
 
 
 class TestAsAProgram:
