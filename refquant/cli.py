@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple
 import refquant
 from refquant import commands, conversions
 from refquant.quantize import HALF_OVERFLOW
-from refquant.terminal import abandon, log_as_lines, say, say_why, warnings_as_lines
+from refquant.terminal import abandon, log_as_lines, remarks_may_be_lost, say, say_why, warnings_as_lines
 
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for a command that was
 #: interrupted or terminated: 128 and the number of the signal.
@@ -30,7 +30,12 @@ KIT, KIT_HELP = "conformance", "put another implementation to the test"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, or one of those above."""
     _stand_in_for_closed_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with remarks_may_be_lost():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: list[str]) -> int:
+    """Run the command that these arguments ask for; give its exit code."""
     if given[:1] == [KIT]:
         from refquant.conformance import cli as kit  # a tool of its own, which the others do not wait for
 
@@ -43,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon(sys.stdout)  # whoever read it has seen enough
+        abandon(
+            sys.stdout
+        )  # whoever read it has seen enough; other streams and pipes have errors of their own
     except KeyboardInterrupt:
         return INTERRUPTED
     except _Terminated:

@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any, TextIO
+from typing import IO, Any, Callable, TextIO, cast
 
 from refquant.errors import LONGEST_NAME, RefquantWarning, plain, shorten
 from refquant.steps import Progress, ProgressCallback, logger
@@ -21,6 +21,40 @@ NAME, WORD, NUMBER = "name", "word", "number"
 
 #: Least characters of a name in a table that is too wide for the screen.
 LEAST_NAME = 12
+
+
+class _Remarks:
+    """A stream for remarks about the work: where it takes no more, they are lost, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self._attempt(self.stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, function: Callable[..., object], *arguments: str) -> None:
+        try:
+            function(*arguments)
+        except (OSError, ValueError):  # a ValueError: it is closed
+            abandon(self.stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def remarks_may_be_lost() -> Iterator[None]:
+    """Let nothing fail because stderr cannot be written."""
+    stream = sys.stderr
+    sys.stderr = cast(TextIO, _Remarks(stream))
+    try:
+        yield
+    finally:
+        sys.stderr = stream
 
 
 @contextmanager

@@ -836,6 +836,19 @@ class TestAsAProgram:
         assert done.returncode == 1
         assert done.stderr == b"refquant: error: cannot write the output: No space left on device\n"
 
+    @pytest.mark.skipif(os.name != "posix", reason="pipes as a shell makes them")
+    @pytest.mark.parametrize("options", ["", "--verbose", "--timings", "--jobs 2"])
+    @pytest.mark.parametrize("errors", ["2>/dev/full", "2>&1 >/dev/null | head -c 1", "2>&1 | true"])
+    def test_nobody_reads_the_errors(self, errors: str, options: str, models: list[str], out: str) -> None:
+        """What cannot be said is lost, and nothing else."""
+        if "full" in errors and not os.path.exists("/dev/full"):
+            pytest.skip("no device that is always full")
+        command = f"{sys.executable} -m refquant quantize {models[2]} {out} --nbits 8 {options} {errors}"
+        program = f"{command}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert refquant.validate_model(out) == []
+
     def test_plain_output(self, tmp_path: Path) -> None:
         path = tmp_path / "層.mlmodel"
         foreign = inner_product([1.0])
