@@ -185,7 +185,8 @@ EVERYWHERE = (
     _flag("--verbose", "say what is done, layer by layer"),
 )
 INPUT = (_option("input", metavar="IN", help="model: an .mlmodel file, an .mlpackage, or - for stdin"),)
-JSON = (_flag("--json", "print JSON instead of a table"),)
+JSON_TEXT = "print JSON instead; layers' names longer than 300 characters lack their middle"
+JSON = (_flag("--json", JSON_TEXT),)
 CONVERSION = (
     _option("inputs", nargs="+", metavar="IN", help="models: .mlmodel files, .mlpackages, or - for stdin"),
     _option("output", metavar="OUT", help="a file or, for any number of models, a folder; - for stdout"),
@@ -281,7 +282,7 @@ COMMANDS = {
         "look for faults in the weights of models",
         (
             _option("inputs", metavar="FILE", nargs="+", help="models: files or packages, or - for stdin"),
-            _flag("--json", "print JSON instead of text"),
+            *JSON,
         ),
         "A fault is named by the rule that it breaks: spec/13-file.md lists them all.",
     ),

@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 import refquant
 from refquant import timing
+from refquant.errors import counted
 from refquant.model import disk
 from refquant.model.disk import PACKAGE
 from refquant.model.file import Given, MLModel, load
@@ -102,7 +103,7 @@ def _tried(convert: Callable[[str, str], None], source: str, target: str, debug:
     except refquant.RefquantError as error:
         if debug:
             say_why()
-        say(f"error: {error}" if source in str(error) else f"error: {source}: {error}")
+        say_error(error, source)
         return False
     return True
 
@@ -152,8 +153,7 @@ def _convert_one(options: argparse.Namespace, conversion: Conversion, source: st
                 disk.write(target, data, overwrite=options.force)
     seconds = perf_counter() - started
     if not options.quiet:
-        name = "stdin" if source == STREAM else Path(source).name
-        say(f"{name}: {_change(size, len(data))}")
+        say(f"{Path(called(source)).name}: {_change(size, len(data))}")
     if record is not None:
         _print_timings(record, seconds, options.jobs)
 
@@ -171,7 +171,9 @@ def _check_output(target: str, force: bool) -> None:
 def _change(old: int, new: int) -> str:
     ratio = f"{max(old, new) / min(old, new):.2f}"
     how = f"{ratio} times {'smaller' if new < old else 'larger'}"
-    return f"{old:,} bytes -> {new:,} bytes ({'the same size' if ratio == '1.00' else how})"
+    if ratio == "1.00":
+        how = "the same size" if new == old else "about the same size"
+    return f"{counted(old, 'byte')} -> {counted(new, 'byte')} ({how})"
 
 
 def _print_timings(record: timing.Record, seconds: float, jobs: int) -> None:
@@ -270,6 +272,17 @@ def _lut_function(options: argparse.Namespace) -> Any:
     if not callable(function):
         raise refquant.ArgumentError(f"--lut-function {name} is not a function")
     return function
+
+
+def called(name: str) -> str:
+    """Say what a model is read from."""
+    return "stdin" if name == STREAM else name
+
+
+def say_error(error: refquant.RefquantError, name: str) -> None:
+    """Say what is wrong with one model of perhaps several, and with which."""
+    about = "" if called(name) in str(error) else f"{called(name)}: "
+    say(f"error: {about}{error}")
 
 
 def read_model(name: str) -> Given:

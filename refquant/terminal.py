@@ -127,8 +127,8 @@ def print_table(
     On a terminal, names give up their middle until a line fits; anywhere else, what is past LONGEST_NAME.
     """
     stream = sys.stdout if stream is None else stream
-    lines = [list(columns), *([plain(cell) for cell in row] for row in rows)]
     kinds = list(columns.values())
+    lines = [list(columns), *(list(map(_shown, row, kinds)) for row in rows)]
     widths = _fitted([max(map(len, column)) for column in zip(*lines)], kinds, stream)
     for line in lines:
         cells = (
@@ -136,6 +136,11 @@ def print_table(
             for cell, width, kind in zip(line, widths, kinds)
         )
         write_line("  ".join(cells).rstrip(), stream)
+
+
+def _shown(cell: str, kind: str) -> str:
+    """Give a cell in plain characters; a name may be as long as a file, and in any number of rows."""
+    return plain(shorten(cell, LONGEST_NAME) if kind == NAME else cell)
 
 
 def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int]:

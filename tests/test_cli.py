@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, commands, errors, sample, terminal, timing
+from refquant import cli, commands, conversions, errors, sample, terminal, timing
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
@@ -168,6 +168,20 @@ class TestQuantize:
             "refquant: error: --mode custom_lut needs --lut-function MODULE:FUNCTION\n",
         )
 
+    @pytest.mark.parametrize(
+        ("old", "new", "text"),
+        [
+            (14_569, 14_501, "14,569 bytes -> 14,501 bytes (about the same size)"),
+            (14_501, 14_569, "14,501 bytes -> 14,569 bytes (about the same size)"),
+            (14_501, 14_501, "14,501 bytes -> 14,501 bytes (the same size)"),
+            (202, 100, "202 bytes -> 100 bytes (2.02 times smaller)"),
+            (100, 1, "100 bytes -> 1 byte (100.00 times smaller)"),
+            (100, 101, "100 bytes -> 101 bytes (1.01 times larger)"),
+        ],
+    )
+    def test_how_the_size_changed(self, old: int, new: int, text: str) -> None:
+        assert conversions._change(old, new) == text
+
     def test_verbose(self, run: Any, model: str, out: str) -> None:
         assert (
             "refquant: layer 'fc' (innerProduct)"
@@ -241,11 +255,11 @@ class TestValidate:
 
     def test_stdin(self, model: str) -> None:
         done = shell("validate", "-", input=Path(model).read_bytes())
-        assert (done.returncode, done.stdout) == (0, b"-: valid, 2 tensors, 6 weights\n")
+        assert (done.returncode, done.stdout) == (0, b"stdin: valid, 2 tensors, 6 weights\n")
         assert shell("validate", "-", "-", input=b"").returncode == 2
         done = shell("validate", "-", input=b"")
         assert (done.returncode, done.stdout) == (1, b"")
-        assert done.stderr == b"refquant: error: -: not a Core ML model: it is empty\n"
+        assert done.stderr == b"refquant: error: stdin: not a Core ML model: it is empty\n"
 
     def test_quantize_warns_of_what_it_leaves(self, run: Any, tmp_path: Path, out: str) -> None:
         model = network(lambda net: [net.inner_product(), net.relu()].clear())
@@ -633,7 +647,16 @@ class TestInspect:
         code, output, _ = run("inspect", model)
         lines = output.splitlines()
         assert code == 0
-        assert lines[0].split() == ["layer", "type", "tensor", "shape", "format", "bits", "scales", "bytes"]
+        assert lines[0].split() == [
+            "layer",
+            "type",
+            "tensor",
+            "shape",
+            "format",
+            "bits",
+            "scales/entries",
+            "bytes",
+        ]
         assert lines[1].split() == ["fc", "innerProduct", "weights", "2x2", "float32", "32", "16"]
         assert lines[2].split() == ["fc", "innerProduct", "bias", "2", "float32", "32", "8"]
         assert lines[4] == "2 tensors, 6 weights in 24 bytes"
@@ -643,14 +666,14 @@ class TestInspect:
         path = str(tmp_path / "row.mlmodel")
         save(inner_product([float(n) for n in range(100)]), path)
         run("quantize", path, out, "--nbits", "4")
-        total = "1 tensors, 100 weights in 58 bytes, 6.90 times smaller than in float32"
+        total = "1 tensor, 100 weights in 58 bytes, 6.90 times smaller than in float32"
         assert run("inspect", out)[1].splitlines()[-1] == total
 
     def test_lut_and_uncovered(self, run: Any, tmp_path: Path) -> None:
         path = str(tmp_path / "custom.mlmodel")
         save(refquant.quantize_weights(network(ROWS["custom"]), 2, "kmeans"), path)
         output = run("inspect", path)[1]
-        assert "4 (table)" in output
+        assert output.splitlines()[2].split()[-4:] == ["lut", "2", "4", "25"]
         assert "weights[0] *" in output
         assert output.endswith("* quantization leaves this tensor alone\n")
 
@@ -735,6 +758,72 @@ class TestDemo:
             code, output, _ = run(*command, "--help")
             assert code == 0
             assert max(map(len, output.splitlines())) <= 80
+
+
+class TestLongNames:
+    """A name as long as the file, of a layer with many tensors, is not shown whole with each of them."""
+
+    LENGTH, TENSORS = 20_000, 500
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        return self.saved(tmp_path, rawValue=b"x")
+
+    def saved(self, folder: Path, **more: bytes) -> str:
+        """Make the model; with more in its tensors, each of them has a fault."""
+        made = network(ROWS["innerProduct"])
+        layer = made.neuralNetwork.layers.add(name="\n" + "x" * (self.LENGTH - 2) + "y")
+        layer.custom.className = "odd"
+        for _ in range(self.TENSORS):
+            layer.custom.weights.add(float16Value=b"xx", **more)
+        path = folder / "long.mlmodel"
+        save(made, path)
+        return str(path)
+
+    def test_tables(self, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        lengths = []
+
+        def plain(text: str) -> str:
+            lengths.append(len(text))
+            return errors.plain(text)
+
+        monkeypatch.setattr(terminal, "plain", plain)
+        code, output, _ = run("inspect", self.saved(tmp_path))
+        assert code == 0
+        assert max(map(len, output.splitlines())) < errors.LONGEST_NAME + 100
+        assert max(lengths) == errors.LONGEST_NAME
+
+    @pytest.mark.parametrize("command", ["inspect", "validate"])
+    def test_json(self, command: str, run: Any, path: str, tmp_path: Path) -> None:
+        if command == "inspect":
+            path = self.saved(tmp_path)
+        _, output, _ = run(command, path, "--json")
+        found = json.loads(output)
+        last = (found["tensors"] if command == "inspect" else found["files"][0]["faults"])[-1]
+        assert last["layer"] == errors.shorten("\n" + "x" * (self.LENGTH - 2) + "y", errors.LONGEST_NAME)
+        assert len(output) < self.TENSORS * (errors.LONGEST_NAME + 400)
+
+    def test_names_that_are_meant(self, run: Any, tmp_path: Path) -> None:
+        """300 characters are exact, whatever they are."""
+        name = "\u5c64\n" * 150
+        made = inner_product([1.0])
+        made.neuralNetwork.layers[0].name = name
+        path = str(tmp_path / "name.mlmodel")
+        save(made, path)
+        for command in (["inspect", path], ["compare", path, path]):
+            found = json.loads(run(*command, "--json")[1])
+            assert [tensor["layer"] for tensor in found["tensors"]] == [name]
+
+    def test_names_in_one_model_only(self, run: Any, path: str, model: str) -> None:
+        made = inner_product([1.0])
+        made.neuralNetwork.layers[0].name = "x" * self.LENGTH
+        save(made, path)
+        code, output, _ = run("compare", path, model)
+        assert code == 0
+        assert max(map(len, output.splitlines())) < errors.LONGEST_NAME + 20
+        found = json.loads(run("compare", path, model, "--json")[1])
+        assert found["only_in_first"] == [[errors.shorten("x" * self.LENGTH, errors.LONGEST_NAME), "weights"]]
+        assert ["fc", "weights"] in found["only_in_second"]
 
 
 class TestNamesFromAModel:
