@@ -55,7 +55,7 @@ def _run(given: list[str]) -> int:
         return INTERRUPTED
     except _Terminated:
         return TERMINATED
-    except (refquant.RefquantError, OSError) as error:
+    except (refquant.RefquantError, OSError, MemoryError) as error:
         if options.debug:
             say_why()
         say(f"error: {_reason(error)}")
@@ -103,7 +103,7 @@ def _terminable() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Put an error into words; one that is not refquant's comes from making a folder or writing to stdout."""
     if isinstance(error, refquant.RefquantError) or not isinstance(error, OSError):
-        return str(error)
+        return conversions.reason(error)
     if error.filename is None:
         abandon(sys.stdout)
     return f"cannot write {error.filename or 'the output'}: {error.strerror or error}"
@@ -130,8 +130,15 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
     """Parse a command's options, which may stand before, between and after its arguments."""
     parser, parsers = _parsers()
     if given and given[0] in parsers:
-        return parsers[given[0]].parse_intermixed_args(given[1:])
+        return parsers[given[0]].parse_intermixed_args(_without_mark(given[1:]))
     return parser.parse_args(given)
+
+
+def _without_mark(given: Sequence[str]) -> list[str]:
+    """Give what follows `--`, which argparse forgets between options, as names that cannot be options."""
+    mark = given.index("--") if "--" in given else len(given)
+    names = given[mark + 1 :]
+    return [*given[:mark], *(f"./{name}" if name[:1] == "-" != name else name for name in names)]
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -178,7 +185,7 @@ def _flag(name: str, text: str, group: str = "") -> Option:
 
 
 #: Heading of the options that choose layers.
-LAYERS = "which layers (default: all that have weights)"
+LAYERS = "which layers (default: all with weights), after fusion: see --no-fuse"
 
 EVERYWHERE = (
     _flag("--debug", "show the traceback of an error"),
@@ -187,10 +194,11 @@ EVERYWHERE = (
 INPUT = (_option("input", metavar="IN", help="model: an .mlmodel file, an .mlpackage, or - for stdin"),)
 JSON_TEXT = "print JSON instead; layers' names longer than 300 characters lack their middle"
 JSON = (_flag("--json", JSON_TEXT),)
+FORCE = _flag("--force", "overwrite results that exist")
 CONVERSION = (
     _option("inputs", nargs="+", metavar="IN", help="models: .mlmodel files, .mlpackages, or - for stdin"),
     _option("output", metavar="OUT", help="a file or, for any number of models, a folder; - for stdout"),
-    _flag("--force", "overwrite results that exist"),
+    FORCE,
     _flag("--quiet", "no summary, no progress bar"),
     _option("--jobs", type=int, default=1, metavar="N", help="processes to spread the work over (1)"),
     _flag("--timings", "say where the time went, by phase and layer"),
@@ -201,7 +209,11 @@ QUANTIZATION = (
     _option("--mode", default="linear", metavar="M", help="how, for 8 bits and fewer: see below"),
     _flag("--exact", "for kmeans_lut: the best table there is, in about ten times the time"),
     _flag("--certify", "for kmeans_lut: say how near each table is to the best there is"),
-    _flag("--no-fuse", "do not work batchnorm, scale and bias layers into those before them"),
+    _flag(
+        "--no-fuse",
+        "do not work batchnorm, scale and bias layers into those before them, which is done before layers "
+        "are chosen: none is left to be skipped",
+    ),
     _option(
         "--half-overflow",
         choices=HALF_OVERFLOW,
@@ -289,6 +301,9 @@ COMMANDS = {
     "demo": Command(
         commands.demo,
         "quantize the embedded sample in every mode",
-        (_option("--output", type=Path, metavar="DIR", help="also write the models to this folder"),),
+        (
+            _option("--output", metavar="DIR", help="also write the models to this folder"),
+            FORCE,
+        ),
     ),
 }

@@ -8,13 +8,14 @@ import math
 import sys
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import refquant
-from refquant.conversions import STREAM, called, read_model, say_error, source
+from refquant.conversions import STREAM, called, check_names, check_output, read_model, say_error, source
 from refquant.demo import results
 from refquant.errors import LONGEST_NAME, counted, plain, shorten
-from refquant.model.file import load, save
+from refquant.model import disk
 from refquant.model.validate import validation
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
 from refquant.terminal import NAME, NUMBER, WORD, print_table, write_line
@@ -112,6 +113,7 @@ def validate(options: argparse.Namespace) -> int:
     """Look for faults in the weights of models. The exit code is 1 where there is one."""
     if options.inputs.count(STREAM) > 1:
         raise refquant.ArgumentError("only one of the models can come from stdin")
+    check_names(*options.inputs)
     results = [_validated(name, quiet=options.json) for name in options.inputs]
     good = sum(result["valid"] for result in results)
     if options.json:
@@ -149,18 +151,27 @@ def demo(options: argparse.Namespace) -> None:
     """Quantize the embedded sample, a classifier of handwritten digits, in every mode."""
     rows: list[list[str]] = []
     original = 0
+    models: dict[str, bytes] = {}
     for made in results():
         size = len(made.model)
         original = original or size
         errors = [f"{made.max_error:.2g}", f"{made.mean_error:.2g}", f"{made.snr:.1f}"]
         rows.append([made.name, f"{made.nbits}", f"{size:,}", f"{original / size:.2f}", *errors])
-        if options.output:
-            options.output.mkdir(parents=True, exist_ok=True)
-            save(
-                load(made.model),
-                options.output / f"digits_{made.name}_{made.nbits}.mlmodel".replace(" ", "_"),
-            )
+        models[f"digits_{made.name}_{made.nbits}.mlmodel".replace(" ", "_")] = made.model
+    if options.output is not None:
+        _write_all(models, options.output, options.force)
     numbers = ("bits", "bytes", "ratio", "worst error", "mean error", "SNR dB")
     print_table({"mode": WORD, **dict.fromkeys(numbers, NUMBER)}, rows)
-    if options.output:
+    if options.output is not None:
         write_line(f"\nThe models are in {options.output}.")
+
+
+def _write_all(models: dict[str, bytes], folder: str, force: bool) -> None:
+    """Write models to a folder under their names or, where one would be overwritten unasked, none."""
+    check_names(folder)
+    paths = [Path(folder, name) for name in models]
+    for path in paths:
+        check_output(str(path), force)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path, model in zip(paths, models.values()):
+        disk.write(path, model, overwrite=force)

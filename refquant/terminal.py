@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any, Callable, TextIO, cast
 
 from refquant.errors import LONGEST_NAME, RefquantWarning, plain, shorten
@@ -55,6 +55,33 @@ def remarks_may_be_lost() -> Iterator[None]:
         yield
     finally:
         sys.stderr = stream
+
+
+@contextmanager
+def printing_to_stderr(wanted: bool) -> Iterator[None]:
+    """Send to stderr what is printed meanwhile, here and in processes that are started, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    with _same_file(sys.stdout, sys.stderr), redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def _same_file(stream: TextIO, other: TextIO) -> Iterator[None]:
+    """Let the number of a stream be that of another, where both have one."""
+    try:
+        number, there = stream.fileno(), other.fileno()
+        kept = os.dup(number)
+    except (OSError, ValueError):  # streams that are no files, as in a test
+        yield
+        return
+    try:
+        os.dup2(there, number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 @contextmanager

@@ -114,6 +114,19 @@ class TestQuantize:
             "'zzz'\n"
         )
 
+    def test_skip_layer_that_fusion_removes(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "chain.mlmodel")
+        save(network(ROWS["conv_scale"]), path)
+        command = ["quantize", path, out, "--nbits", "8", "--quiet", "--force", "--skip-layer"]
+        assert run(*command, "layer_1") == (
+            0,
+            "",
+            "refquant: warning: layer 'layer_1': fusion, which comes first, has worked it into another; "
+            "--no-fuse keeps it\n",
+        )
+        assert run(*command, "layer_1", "--no-fuse") == (0, "", "")
+        assert run(*command, "layer_0") == (0, "", "")
+
     def test_half_overflow(self, run: Any, tmp_path: Path, out: str) -> None:
         path = str(tmp_path / "wide.mlmodel")
         save(inner_product([1.0, 1e6]), path)
@@ -340,20 +353,64 @@ class TestManyModels:
         folder = tmp_path / "out"
         (tmp_path / "other").mkdir()
         twin = str(tmp_path / "other" / "a.mlmodel")
+        named_so = tmp_path / "folder.mlmodel"
+        named_so.mkdir()
         for arguments, message in (
             ([models[0], twin, str(folder)], f"{models[0]} and {twin} would both become {folder}/a.mlmodel"),
-            (models, f"several models need a folder to go to; {models[2]} is none"),
+            (models, f"several models need a folder to go to; {models[2]} has the name of a model"),
             ([*models, str(tmp_path / "new.mlmodel")], "several models need a folder"),
+            ([*models, str(tmp_path / "a.mlpackage")], "mlpackage has the name of a model"),
+            ([*models, __file__], f"several models need a folder to go to; {__file__} is a file"),
+            ([models[0], f"{__file__}/"], f"a folder is to be named; {__file__}/ is a file"),
+            ([models[0], str(named_so)], f"{named_so} is a folder with the name of a model"),
+            ([models[0], f"{tmp_path}/new.mlmodel/"], "new.mlmodel/ is a folder with the name of a model"),
+            (["-", str(tmp_path)], f"a model from stdin has no name to have in {tmp_path}: name a file"),
+            (["-", f"{folder}/"], f"a model from stdin has no name to have in {folder}/: name a file"),
             ([models[0], "-", str(folder)], "- stands for one model alone"),
             ([*models, "-"], "- stands for one model alone"),
             ([*models, str(folder), "--nbits", "9"], f"{models[0]}: nbits must be 16 or 1 to 8, not 9"),
-            ([*models, str(folder), "--skip-layer", "f"], f"{models[0]}: the model has no layer 'f'"),
         ):
             code, output, errors = run("quantize", "--nbits", "8", *arguments)
             assert (code, output) == (2, "")
             assert message in errors
             assert errors.count("\n") == 1
             assert not folder.exists()
+
+    def test_layer_that_one_lacks(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        """That is this model's failure; the others have it."""
+        made = load(models[0])
+        made.neuralNetwork.layers[0].name = "fd"
+        save(made, models[0])
+        command = ["quantize", models[0], models[2], str(tmp_path / "out"), "--nbits", "8", "--quiet"]
+        code, _, errors = run(*command, "--skip-layer", "fc")
+        assert code == 1
+        first, *_, last = errors.splitlines()
+        assert first == (f"refquant: error: {models[0]}: the model has no layer 'fc'")
+        assert last == "refquant: 1 of 2 models failed"
+        assert os.listdir(tmp_path / "out") == ["c.mlmodel"]
+        assert run(*command, "--skip-layer", "zz")[0] == 1
+
+    def test_memory(
+        self, run: Any, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that is too much may be followed by smaller ones."""
+        function, sizes = refquant.quantize_weights, iter([1 << 40, 1])
+
+        def quantize(*arguments: Any, **options: Any) -> Any:
+            if next(sizes) > 1:
+                raise MemoryError
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(refquant, "quantize_weights", quantize)
+        code, output, errors = run(
+            "quantize", models[0], models[2], str(tmp_path / "out"), "--nbits", "16", "--quiet"
+        )
+        assert (code, output) == (1, "")
+        assert errors.splitlines() == [
+            f"refquant: error: {models[0]}: not enough memory",
+            "refquant: 1 of 2 models failed",
+        ]
+        assert os.listdir(tmp_path / "out") == ["c.mlmodel"]
 
     def test_options_between(self, run: Any, models: list[str], tmp_path: Path) -> None:
         for number, split in enumerate([0, 1, 2, 3]):
@@ -470,6 +527,43 @@ class TestBadUsage:
         assert (code, output) == (2, "")
         assert message in errors
         assert not os.path.exists(out)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "quantize MODEL EMPTY --nbits 8 --force",
+            "quantize EMPTY OUT --nbits 8",
+            "quantize MODEL EMPTY FOLDER --nbits 8",
+            "inspect EMPTY",
+            "compare MODEL EMPTY",
+            "validate MODEL EMPTY",
+            "demo --output EMPTY",
+        ],
+    )
+    def test_empty_names(
+        self, command: str, run: Any, model: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A variable of the shell that is not set does not stand for the current folder."""
+        monkeypatch.chdir(tmp_path)
+        before = Path(model).read_bytes()
+        words = {"MODEL": "in.mlmodel", "EMPTY": "", "OUT": out, "FOLDER": "folder"}
+        code, output, errors = run(*(words.get(word, word) for word in command.split()))
+        assert (code, output, errors) == (2, "", "refquant: error: an empty name names no file\n")
+        assert os.listdir(tmp_path) == ["in.mlmodel"]
+        assert Path(model).read_bytes() == before
+
+    def test_names_that_look_like_options(
+        self, run: Any, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        os.rename(model, "-dash.mlmodel")
+        assert run("validate", "--", "-dash.mlmodel")[0] == 0
+        assert run("quantize", "--nbits", "8", "--quiet", "--", "-dash.mlmodel", "o.mlmodel") == (0, "", "")
+        assert run("dequantize", "--quiet", "--", "o.mlmodel", "--json") == (0, "", "")
+        assert sorted(os.listdir()) == ["--json", "-dash.mlmodel", "o.mlmodel"]
+        assert run("inspect", "--json", "--", "--json")[0] == 0
+        assert run("validate", "-dash.mlmodel")[0] == 2
+        assert shell("validate", "--", "-", input=Path("o.mlmodel").read_bytes()).returncode == 0
 
     def test_no_command(self, run: Any) -> None:
         code, _, errors = run()
@@ -634,6 +728,13 @@ class TestBadInput:
             assert errors.startswith("Traceback")
             assert errors.splitlines()[-1].startswith("refquant: error: ")
 
+    def test_too_little_memory(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(commands, "inspect_weights", fail)
+        assert run("inspect", model) == (1, "", "refquant: error: not enough memory\n")
+
     def test_interrupted(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
@@ -748,6 +849,16 @@ class TestDemo:
             name, nbits, size = row[0], row[1], row[2]
             made = tmp_path / "models" / f"digits_{name}_{nbits}.mlmodel"
             assert f"{made.stat().st_size:,}" == size
+
+    def test_nothing_is_overwritten(self, run: Any, tmp_path: Path) -> None:
+        mine = tmp_path / "digits_linear_8.mlmodel"
+        mine.touch()
+        code, output, errors = run("demo", "--output", str(tmp_path))
+        assert (code, output) == (1, "")
+        assert errors == f"refquant: error: {mine} exists already; --force overwrites it\n"
+        assert os.listdir(tmp_path) == [mine.name]
+        assert run("demo", "--output", str(tmp_path), "--force")[::2] == (0, "")
+        assert mine.stat().st_size > 0
 
     def test_every_mode_is_explained(self) -> None:
         assert set(cli.MODES) == set(MODES.values())
@@ -900,6 +1011,45 @@ class TestAsAProgram:
         done = shell("quantize", "-", "-", "--nbits", "8", "--quiet", input=sample.model_bytes())
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout == refquant.quantize_weights(sample.model_bytes(), 8)
+
+    @pytest.mark.parametrize("method", ["default", "spawn"])
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_what_is_printed_beside_a_model(self, jobs: str, method: str, tmp_path: Path) -> None:
+        """It goes to stderr: when the function is found, when it works, by whatever way."""
+        (tmp_path / "loud.py").write_text(
+            "import os\n"
+            "print('imported')\n"
+            "def f(nbits, weights):\n"
+            "    print('works')\n"
+            "    os.write(1, b'works\\n')\n"
+            "    return [float(n) for n in range(1 << nbits)], [0] * len(weights)\n"
+        )
+        start = "" if method == "default" else "multiprocessing.set_start_method('spawn')"
+        program = f"import multiprocessing\nif __name__ == '__main__':\n    {start or 'pass'}\n"
+        program += "    from refquant.cli import main\n    raise SystemExit(main())\n"
+        (tmp_path / "program.py").write_text(program)
+        arguments = ["quantize", str(sample.model_path()), "-", "--nbits", "2", "--quiet", "--jobs", jobs]
+        arguments += ["--mode", "custom_lut", "--lut-function", "loud:f"]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(tmp_path / "program.py"), *arguments],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        )
+        assert done.returncode == 0, done.stderr
+        assert refquant.validate_model(done.stdout) == []
+        said = done.stderr.replace(b"imported", b"").replace(b"works", b"")  # two processes may share a line
+        assert (b"imported" in done.stderr, b"works" in done.stderr, said.strip()) == (True, True, b"")
+
+    @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no path for what is open")
+    @pytest.mark.parametrize("target", ["/dev/stdout | cat > {out}", ">(cat > {out}); wait $!"])
+    def test_pipes_of_a_shell(self, target: str, model: str, out: str) -> None:
+        command = f"{sys.executable} -m refquant quantize {model} --nbits 8 --quiet --force"
+        program = f"{command} {target.format(out=out)}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert load(out) == refquant.quantize_weights(load(model), 8)
 
     def test_nobody_reads(self) -> None:
         program = f"{sys.executable} -m refquant inspect {sample.model_path()} --json | head -c 1"
