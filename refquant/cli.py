@@ -48,9 +48,7 @@ def _run(given: list[str]) -> int:
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon(
-            sys.stdout
-        )  # whoever read it has seen enough; other streams and pipes have errors of their own
+        abandon(sys.stdout)  # whoever read it has seen enough; no other pipe comes here
     except KeyboardInterrupt:
         return INTERRUPTED
     except _Terminated:
@@ -192,8 +190,7 @@ EVERYWHERE = (
     _flag("--verbose", "say what is done, layer by layer"),
 )
 INPUT = (_option("input", metavar="IN", help="model: an .mlmodel file, an .mlpackage, or - for stdin"),)
-JSON_TEXT = "print JSON instead; layers' names longer than 300 characters lack their middle"
-JSON = (_flag("--json", JSON_TEXT),)
+JSON = (_flag("--json", "print JSON instead; names past 300 characters lose their middle"),)
 FORCE = _flag("--force", "overwrite results that exist")
 CONVERSION = (
     _option("inputs", nargs="+", metavar="IN", help="models: .mlmodel files, .mlpackages, or - for stdin"),
@@ -301,9 +298,6 @@ COMMANDS = {
     "demo": Command(
         commands.demo,
         "quantize the embedded sample in every mode",
-        (
-            _option("--output", metavar="DIR", help="also write the models to this folder"),
-            FORCE,
-        ),
+        (_option("--output", metavar="DIR", help="also write the models to this folder"), FORCE),
     ),
 }

@@ -271,6 +271,8 @@ def _sweep(folder: Path, named: list[Path]) -> None:
 
 def _holds(old: Path, file: Path) -> bool:
     """Tell whether a path is that of a file, or of a folder around it, be it in other letters."""
+    if old in (file, *file.parents):  # which may be another file from one moment to the next
+        return True
     same = partial(os.path.samestat, os.lstat(old))
     return any(map(same, map(os.lstat, (file, *file.parents))))
 

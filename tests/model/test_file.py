@@ -752,6 +752,30 @@ class TestPackages:
         assert (path / "outside").exists()
         assert (tmp_path / "outside").exists()
 
+    @pytest.mark.parametrize("name", ["com.apple.CoreML/model.mlmodel", "com.apple.CoreML"])
+    def test_model_that_another_replaces(
+        self, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A model stays that is another file whenever it is looked at."""
+        path = self.package(tmp_path, model, "com.apple.CoreML/model.mlmodel")
+        manifest = json.loads((path / "Manifest.json").read_text())
+        manifest["itemInfoEntries"]["x"] = {"path": name}
+        (path / "Manifest.json").write_text(json.dumps(manifest))
+        monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+
+    @pytest.mark.parametrize("name", ["com.apple.CoreML/other.mlmodel", "COM.apple.coreml"])
+    def test_model_in_other_letters(
+        self, name: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name may be that of the model though it differs: some systems do not see case."""
+        path = self.package(tmp_path, model, "com.apple.CoreML/model.mlmodel", name)
+        monkeypatch.setattr(os.path, "samestat", lambda *_: True)
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert (path / "Data" / name).exists()
+
     def test_names_that_lead_out(self, model: Model, tmp_path: Path) -> None:
         """A link goes, and not what it leads to; behind a link to a folder, nothing does."""
         outside = tmp_path / "outside"
