@@ -52,6 +52,8 @@ def fusion(family: Family) -> None:
     turns(family)
     batchnorms(family)
     past_the_end(family)
+    second_inputs(family)
+    long_chains(family)
     not_pairs(family)
 
 
@@ -317,6 +319,22 @@ def past_the_end(family: Family) -> None:
             store_float32(held, array("f", [3e38, *held.floatValue[1:]]))
         flags = "fusion DEP-1" if "of a batchnorm" in title else "fusion DEP-50"
         ask(family, f"{title}, past binary32", "FUS-16", flags, model, LINEAR)
+
+
+def second_inputs(family: Family) -> None:
+    """Convolutions that take their weights as an input, whatever stands in the file in their place."""
+    for title, consumer in (("scale", scale()), ("bias", Net.bias)):
+        model = chain(convolution(bias=False), consumer)
+        layer(model).input.append("other")
+        title = f"a convolution with two inputs, {title}"
+        ask(family, title, "FUS-17", "fusion DEP-51", model, LINEAR)
+
+
+def long_chains(family: Family) -> None:
+    """As many consumers as a producer takes up, and one more."""
+    for count, flags in ((100, "fusion"), (101, "fusion DEP-52")):
+        model = chain(product(1, 2), *[lambda net: net.bias((1,))] * count)
+        ask(family, f"{count} biases behind an innerProduct", "FUS-18 FUS-11", flags, model, LINEAR)
 
 
 def not_pairs(family: Family) -> None:

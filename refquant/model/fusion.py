@@ -19,10 +19,13 @@ from refquant.codec.channels import Channels, join, split
 from refquant.codec.weights import check_finite
 from refquant.errors import RefquantError
 from refquant.model import tensor
-from refquant.model.layers import inner_networks, sites
+from refquant.model.layers import MOST_DIMENSIONS, inner_networks, sites, takes_weights
 from refquant.model.layout import Layout
 from refquant.model.walk import all_layers
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer, WeightParams
+
+#: Most consumers that a producer takes up: each goes over all of its weights. Rule: FUS-18.
+MOST_CONSUMERS = 100
 
 #: The parameters of a layer; their type differs from layer to layer.
 Parameters = Any
@@ -72,7 +75,7 @@ def fuse(network: NeuralNetwork, names: Names, frozen: Callable[[NeuralNetworkLa
     Takes time linear in the number of layers: each producer is taken once, and its only candidate is the one
     reader of its output. `names` is counted over the whole model before the first fusion, and stays good: a
     blob that is fused away was that of the pair alone. `frozen` tells which layers may not be touched
-    (updatable ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-16, FILE-4.
+    (updatable ones). Inner networks are left for a call of their own. Rule: FUS-1 to FUS-18, FILE-4.
     """
     producers: dict[str, list[int]] = {producer_type: [] for producer_type in TARGETS}
     for position, layer in enumerate(network.layers):
@@ -101,9 +104,12 @@ class _Chain:
         self.removed: set[int] = set()
 
     def collapse(self, position: int) -> None:
-        """Fuse a producer with its consumer, then with the one after that, for as long as it goes."""
+        """Fuse a producer with its consumer, then with the one after that, for as long as it goes.
+
+        Rule: FUS-11, FUS-18.
+        """
         producer, last = self.layers[position], position
-        while not self.frozen(producer):
+        for _ in range(0 if self.frozen(producer) else MOST_CONSUMERS):
             consumer_at = self.consumer(position, last)
             if consumer_at is None or not _fuse_pair(producer, self.layers[consumer_at]):
                 return
@@ -216,6 +222,8 @@ def _fuse_pair(producer: NeuralNetworkLayer, consumer: NeuralNetworkLayer) -> bo
 
 def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
     """Find a producer's two tensors; both must be whole and in float32, the bias may be missing."""
+    if takes_weights(producer):
+        raise Unfusable
     weights_name, bias_name = TARGETS[producer_type]
     parameters = getattr(producer, producer_type)
     if producer_type == "batchnorm" and not _normalises_by_constants(parameters):
@@ -262,7 +270,7 @@ def _vector(params: WeightParams, shape: Sequence[int], count: int) -> Vector:
 
     A shape that runs over space and not over channels does not fuse. Rule: FUS-10, FUS-15, FUS-16.
     """
-    if tensor.form(params) not in ("float32", "float16"):
+    if tensor.form(params) not in ("float32", "float16") or len(shape) > MOST_DIMENSIONS:
         raise Unfusable
     values = list(_finite(tensor.decode_params(params, Layout(tuple(shape)))))
     if len(values) == 1:
