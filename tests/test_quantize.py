@@ -802,6 +802,7 @@ class TestDequantization:
         params = only_layer(model).bias.bias
         params.Clear()
         params.int8RawValue = bytes([1, 255, 0])
+        params.quantization.numberOfBits = 8
         params.quantization.linearQuantization.scale.append(0.5)
         assert weights_of(only_layer(refquant.dequantize_weights(model)).bias.bias) == [0.5, -0.5, 0.0]
 

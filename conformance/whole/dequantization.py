@@ -25,6 +25,7 @@ def dequantization(family: Family) -> None:
     numbers(family)
     rows(family)
     absent(family)
+    signed(family)
 
 
 def change_scales(model: Model, count: int, biases: int, tensor: str = "weights") -> Model:
@@ -81,3 +82,13 @@ def absent(family: Family) -> None:
     model = chain(product(2, 3, bias=True), Net.relu, Net.bias)
     params(model).CopyFrom(params(quantized(model)))
     ask(family, "codes beside floats, back", "DEQ-1", "layer DEP-24", model, DEQUANTIZATION)
+
+
+def signed(family: Family) -> None:
+    """Signed codes, as far as they go."""
+    good = quantized(chain(product(2, 3)))
+    held = params(good)
+    held.rawValue, held.int8RawValue = b"", bytes(range(125, 131))
+    del held.quantization.linearQuantization.scale[1:], held.quantization.linearQuantization.bias[:]
+    stated(good).int8DynamicQuantize = True
+    ask(family, "signed codes, back", "DEQ-3", "layer DEP-24", good, DEQUANTIZATION)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Callable, NamedTuple, Union, cast
 
@@ -181,6 +182,17 @@ def _int8(codes: bytes, scale: float) -> Stored:
     return Stored("int8", codes, 8, scales=array("f", [scale]))
 
 
+def signed_faults(nbits: int, scales: int, biases: int) -> Iterator[TensorError]:
+    """Find what signed codes may not come with: how many bits, scales and biases there are. Rule: INT8-2."""
+    for right, reason in (
+        (nbits == 8, f"numberOfBits is {nbits}, not 8"),
+        (scales == 1, f"{scales} scales, not 1"),
+        (biases == 0, f"{biases} biases, not 0"),
+    ):
+        if not right:
+            yield TensorError(f"beside signed codes: {reason}", rule="INT8-2")
+
+
 def _codes(stored: Stored, layout: Layout) -> bytes:
     """Unpack the codes of a quantized tensor. Rule: TEN-5, PACK-5."""
     if not 1 <= stored.nbits <= 8:
@@ -203,8 +215,8 @@ def _decode_lut(stored: Stored, layout: Layout) -> array[float]:
 
 
 def _decode_int8(stored: Stored, layout: Layout) -> array[float]:
-    if len(stored.scales) != 1:
-        raise TensorError(f"{len(stored.scales)} scales beside signed codes, not 1", rule="DEQ-3")
+    for fault in signed_faults(stored.nbits, len(stored.scales), len(stored.biases)):
+        raise fault
     (scale,) = stored.scales
     return int8.decode(stored.payload, scale)
 

@@ -17,6 +17,7 @@ from refquant.codec.weights import check_finite
 from refquant.errors import NonFiniteError, RefquantError, ShapeError, TensorError
 from refquant.model import tensor
 from refquant.model.held import Held
+from refquant.model.stored import signed_faults
 
 T = TypeVar("T")
 
@@ -184,14 +185,8 @@ def _finite_table(held: Held) -> Iterator[RefquantError]:
 def _signed(held: Held) -> Iterator[RefquantError]:
     """Find what signed codes may not come with. Rule: INT8-2."""
     quantization = held.params.quantization
-    scales, biases = map(len, (quantization.linearQuantization.scale, quantization.linearQuantization.bias))
-    for wrong, reason in (
-        (quantization.numberOfBits != 8, f"numberOfBits is {quantization.numberOfBits}, not 8"),
-        (scales != 1, f"{scales} scales, not 1"),
-        (biases, f"{biases} biases, not 0"),
-    ):
-        if wrong:
-            yield TensorError(f"beside signed codes: {reason}", rule="INT8-2")
+    linear = quantization.linearQuantization
+    return signed_faults(quantization.numberOfBits, len(linear.scale), len(linear.bias))
 
 
 def _decoded(held: Held) -> Iterator[RefquantError]:
