@@ -72,7 +72,7 @@ def quantize_weights(
     Args:
         full_precision_model: a path, bytes, a binary file, an `MLModel` or a model message, refquant's or
             coremltools'. It is never changed.
-        nbits: 16 for half precision, whatever the mode, or 1 to 8.
+        nbits: 1 to 8; or 16 for half precision, whichever mode is given of those that take any nbits.
         quantization_mode: `linear`, `linear_symmetric` (8 bits only), `linear_lut`, `kmeans_lut` (also
             `kmeans`), `custom_lut`, or `dequantization`, for which nbits is ignored.
         sample_data: not used yet; anything but None raises NotYetError.
@@ -114,6 +114,7 @@ def quantize_weights(
     if (exact or certify is not None) and (mode != "kmeans_lut" or nbits == 16):
         raise ArgumentError("exact and certify are about kmeans_lut, with 8 bits and fewer")
     workers = _checked_workers(jobs, executor)
+    _check_callbacks(progress=progress, certify=certify)
     if mode == "dequantization":
         return dequantize_weights(
             full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
@@ -134,7 +135,7 @@ def quantize_weights(
         _raise_version(owned.model, HALF_VERSION if halving else QUANTIZED_VERSION)
         steps += _plan(owned, selector, halving, fuse)
     if not steps and not any(site.there and any(site.params.floatBytes) for site in all_sites(model)):
-        warn("the model has no float32 weights to quantize; this is a copy of it")
+        warn("the model has no float32 weights to quantize: they are as they were")
     run(steps, request, workers, progress, certify)
     return give_back(model)
 
@@ -156,6 +157,7 @@ def dequantize_weights(
     where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-5.
     """
     workers = _checked_workers(jobs, executor)
+    _check_callbacks(progress=progress)
     selector = _checked_selector(selector, QuantizedLayerSelector)
     own, give_back = guarded(model)
     steps: list[Step] = []
@@ -190,6 +192,7 @@ def activate_int8_int8_matrix_multiplications(
     where a tensor cannot be read, or its codes not be stored. Rule: INT8-1 to INT8-4, INT8-7.
     """
     workers = _checked_workers(jobs, executor)
+    _check_callbacks(progress=progress)
     selector = _checked_selector(selector, MatrixMultiplyLayerSelector)
     model, give_back = guarded(spec)
     steps: list[Step] = []
@@ -312,6 +315,13 @@ def _checked_workers(jobs: object, executor: object) -> Workers:
     if jobs != 1:
         raise ArgumentError("an executor knows its own number of jobs: pass one or the other")
     return Workers(jobs, executor)
+
+
+def _check_callbacks(**callbacks: object) -> None:
+    """Refuse what cannot be called before there is something to tell it."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise ArgumentError(f"{name} must be a function to call, not {callback!r}")
 
 
 def _checked_selector(selector: Selector | None, default: Callable[[], Selector]) -> Selector:

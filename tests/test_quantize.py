@@ -257,6 +257,16 @@ class TestArguments:
         with pytest.raises(refquant.ArgumentError, match="8 bits only"):
             refquant.quantize_weights(network(ROWS["bias"]), nbits, "linear_symmetric")
 
+    @pytest.mark.parametrize("callback", [True, 1, "print"])
+    def test_callbacks(self, callback: Any) -> None:
+        for name in ("progress", "certify"):
+            with pytest.raises(refquant.ArgumentError, match=f"{name} must be a function"):
+                refquant.quantize_weights("no file", 4, "kmeans", **{name: callback})
+        with pytest.raises(refquant.ArgumentError, match="progress"):
+            refquant.dequantize_weights("no file", progress=callback)
+        with pytest.raises(refquant.ArgumentError, match="progress"):
+            refquant.activate_int8_int8_matrix_multiplications("no file", progress=callback)
+
     def test_sample_data(self) -> None:
         with pytest.raises(refquant.NotYetError, match="sample_data"):
             refquant.quantize_weights(network(ROWS["bias"]), 8, sample_data=[])

@@ -13,7 +13,7 @@ from typing import IO, Any, Callable, NamedTuple, Union
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from refquant.errors import ArgumentError, FileError, TensorError
+from refquant.errors import ArgumentError, FileError, RefquantError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
 from refquant.model.walk import check_nesting
@@ -94,17 +94,18 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
         return source.get_spec(), MLModel.holding
     if isinstance(source, Given):
         return source.model, MLModel.holding
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
         return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return parse(bytes(source), lenient=lenient), serialize
+        return parse(_bytes(source), lenient=lenient), serialize
     if isinstance(source, Message):
         return _read_message(source, lenient), lambda model: _foreign(type(source), model)
-    if callable(getattr(source, "get_spec", None)):
+    if not isinstance(source, type) and callable(getattr(source, "get_spec", None)):
         return _open_object(source, lenient)
-    if callable(getattr(source, "read", None)):
+    if not isinstance(source, type) and callable(getattr(source, "read", None)):
         return _read_file(source, lenient), MLModel.holding
-    raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
+    kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+    raise ArgumentError(f"cannot read a model from {kind}: pass a path, bytes or a model")
 
 
 def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -301,13 +302,24 @@ def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], A
     return _read_message(spec, lenient), lambda model: kind(_foreign(message, model), **settings)
 
 
+def _bytes(source: bytes | bytearray | memoryview) -> bytes:
+    try:
+        return bytes(source)
+    except ValueError as error:  # a view whose bytes have been given back
+        raise ArgumentError(f"cannot read a model from {type(source).__name__}: {error}") from error
+
+
 def _read_file(file: IO[bytes], lenient: bool) -> Model:
     try:
         data = disk.read_stream(file, "the file")
-    except FileError:
+    except RefquantError:
         raise
+    except UnicodeDecodeError as error:
+        raise ArgumentError("the file is open as text; a model is read from a binary file") from error
     except OSError as error:
         raise FileError(f"cannot read the file: {error.strerror or error}") from error
+    except Exception as error:  # what is read from may unpack, decrypt or fetch, and fail in ways of its own
+        raise FileError(f"cannot read the file: {type(error).__name__}: {error}") from error
     return parse(data, lenient=lenient)
 
 

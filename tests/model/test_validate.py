@@ -546,6 +546,17 @@ class TestOwnOutput:
             assert written.result() == len(data)
         assert made.get_spec() == quiet(self.model(), 8)
 
+    @pytest.mark.parametrize(
+        "change", [lambda path: path.unlink(), lambda path: path.write_bytes(described().SerializeToString())]
+    )
+    def test_a_file_that_changes(self, change: Callable[[Path], object], tmp_path: Path) -> None:
+        """What was in a file that has gone, or is another, cannot be asked; the work is good all the same."""
+        path = tmp_path / "changes.mlmodel"
+        path.write_bytes(self.model().SerializeToString())
+        with pytest.warns(refquant.RefquantWarning, match="LAY-9.; the file has changed since"):
+            made = refquant.quantize_weights(path, 8, progress=lambda _: change(path))
+        assert made.get_spec() == quiet(self.model(), 8)
+
     def test_a_fault_where_nothing_is_selected(self) -> None:
         """The layer is not taken, so its two fields are nothing to refuse."""
         model = bent(FLOATS, {"weights.float16Value": bytes(12)})
