@@ -182,7 +182,7 @@ def _clustering(case: Case, field: str, result: Result) -> str | None:
 def _inertia(case: Case, field: str, result: Result) -> str | None:
     """Compare the sum of squared errors with the least there is for so many entries. Rule: KM-1, KM-4."""
     weights, table = _weights(case), _numbers(result[field])
-    wrong = _ill_table(field, result, 1 << case["input"]["nbits"])
+    wrong = _ill_table(field, result, 1 << int(case["input"]["nbits"]))
     if wrong:
         return wrong
     codes = bytes.fromhex(result["codes"])
