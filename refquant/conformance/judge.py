@@ -29,9 +29,6 @@ from refquant.conformance.operations import OPERATIONS, How, floats_from_hex
 #: How much more inertia than the least a clustering may have; the rule says 0.1 %. Rule: KM-4.
 SLACK = Fraction(1001, 1000)
 
-#: Rules that ask for the index of the first offending element.
-NAMING = ("TEN-7", "HALF-2")
-
 #: A case of a vector file, and the result that a testee gave, field by field.
 Case = dict[str, Any]
 Result = dict[str, Any]
