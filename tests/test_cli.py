@@ -19,8 +19,7 @@ from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
 from refquant.quantize import MODES
-from tests.networks import ROWS, described, network
-from tests.test_quantize import inner_product
+from tests.networks import ROWS, described, inner_product, network
 
 
 @pytest.fixture

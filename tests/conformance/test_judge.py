@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from refquant.conformance import testee, vectors
 from refquant.conformance.judge import judge
 from refquant.conformance.operations import floats_to_hex
+from tests.hard import after
 
 
 def case(operation: str, given: dict[str, Any], expected: dict[str, Any], **compare: Any) -> dict[str, Any]:
@@ -24,11 +24,6 @@ def decoding(how: Any, weights: list[float]) -> dict[str, Any]:
 
 def weights(*values: float) -> dict[str, Any]:
     return {"result": {"weights": floats_to_hex(values)}}
-
-
-def after(x: float, steps: int) -> float:
-    (bits,) = struct.unpack("<I", struct.pack("<f", x))
-    return float(struct.unpack("<f", struct.pack("<I", bits + steps))[0])
 
 
 NAN = float("nan")
