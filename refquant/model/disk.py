@@ -45,15 +45,23 @@ def read(path: Path) -> bytes:
 
 
 def read_stream(stream: IO[bytes], what: object = "the input") -> bytes:
-    """Read a stream to its end, but no further than a model can be long. Raises FileError and OSError."""
+    """Read a stream to its end, but no further than a model can be long. Raises FileError."""
     parts, size = [], 0
-    while part := stream.read(PART):
+    while part := _read_part(stream, what):
         if not isinstance(part, bytes):
             raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
         parts.append(part)
         size += len(part)
         check_size(size, what)
     return b"".join(parts)
+
+
+def _read_part(stream: IO[bytes], what: object) -> bytes:
+    """Read the next bytes of a stream; none at its end."""
+    try:
+        return stream.read(PART)
+    except OSError as error:
+        raise FileError(f"cannot read {what}: {_why(error)}") from error
 
 
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:

@@ -294,13 +294,7 @@ def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], A
 
 
 def _read_file(file: IO[bytes], lenient: bool) -> Model:
-    try:
-        data = disk.read_stream(file, "the file")
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read the file: {error.strerror or error}") from error
-    return parse(data, lenient=lenient)
+    return parse(disk.read_stream(file, "the file"), lenient=lenient)
 
 
 def _read_path(path: Path, lenient: bool) -> Model:

@@ -10,6 +10,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -314,14 +315,16 @@ class TestBadFiles:
         with pytest.raises(FileError, match="cannot write"):
             save(model, "nul\0within.mlmodel")
 
-    def test_a_file_that_fails(self) -> None:
+    @pytest.mark.parametrize("error", [OSError(errno.EIO, "It fails"), OSError("It fails")])
+    @pytest.mark.parametrize(("read", "what"), [(load, "the file"), (disk.read_stream, "the input")])
+    def test_a_file_that_fails(self, read: Callable[[Any], object], what: str, error: OSError) -> None:
         class Failing(io.BytesIO):
             def read(self, *_: Any) -> bytes:
-                raise OSError(errno.EIO, "Input/output error")
+                raise error
 
-        with pytest.raises(FileError, match="Input/output error") as caught:
-            load(Failing())
-        assert isinstance(caught.value.__cause__, OSError)
+        with pytest.raises(FileError, match=f"^cannot read {what}: It fails$") as caught:
+            read(Failing())
+        assert caught.value.__cause__ is error
 
     @needs_permissions
     def test_unreadable(self, model: Model, tmp_path: Path) -> None:
