@@ -285,10 +285,4 @@ def source(name: str) -> str | bytes:
         return name
     if sys.stdin is None:
         raise refquant.FileError("stdin is closed")
-    try:
-        data = disk.read_stream(sys.stdin.buffer, "stdin")
-    except refquant.FileError:
-        raise
-    except OSError as error:
-        raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
-    return data
+    return disk.read_stream(sys.stdin.buffer, "stdin")

@@ -31,8 +31,8 @@ from refquant import crew, parallel
 from refquant.model import tensor
 from refquant.schema.coreml import Model
 from tests.luts import dies, ends, is_killed, raises, refuses
-from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
-from tests.test_quantize import ALL_SETTINGS, inner_product, quiet
+from tests.networks import BATCHNORMS, ROWS, Net, described, inner_product, network, pipeline
+from tests.quantized import ALL_SETTINGS, quiet
 from tests.waiting import start
 
 #: A test may run beside threads, as those of pytest-xdist; newer versions of Python warn of forking then.

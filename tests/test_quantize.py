@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from array import array
 from operator import attrgetter
 from typing import Any, Callable
@@ -22,36 +21,23 @@ from refquant.model.file import weights_within
 from refquant.model.layers import sites
 from refquant.model.stored import Stored
 from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
-from refquant.quantize import MODES, NBITS
+from refquant.quantize import MODES
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
 from tests.codec.runs import normal
-from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
+from tests.networks import (
+    BATCHNORMS,
+    LAYERS,
+    ROWS,
+    Net,
+    all_networks,
+    described,
+    inner_product,
+    network,
+    pipeline,
+    void,
+)
 from tests.oracle import codec as oracle
-
-ALL_SETTINGS = [
-    *(
-        (nbits, mode)
-        for mode in ("linear", "linear_lut", "kmeans_lut", "custom_lut")
-        for nbits in NBITS
-        if nbits < 16
-    ),
-    (8, "linear_symmetric"),
-    (16, "linear"),
-]
-
-
-def halves(nbits: int, weights: array[float]) -> tuple[list[float], list[int]]:
-    """A custom table: the least weight, the greatest, and between them nothing; codes 0 and 1."""
-    middle = (min(weights) + max(weights)) / 2
-    table = [min(weights), max(weights), *[0.0] * ((1 << nbits) - 2)]
-    return table, [int(w > middle) for w in weights]
-
-
-def quiet(model: Any, nbits: int, mode: str = "linear", **more: Any) -> Any:
-    """Quantize without the warnings, which tests of their own look at."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", refquant.RefquantWarning)
-        return refquant.quantize_weights(model, nbits, mode, lut_function=halves, **more)
+from tests.quantized import ALL_SETTINGS, quiet
 
 
 def only_layer(model: Model) -> NeuralNetworkLayer:
@@ -61,19 +47,6 @@ def only_layer(model: Model) -> NeuralNetworkLayer:
 
 def weights_of(params: WeightParams) -> list[float]:
     return tensor.float32_weights(params).tolist()
-
-
-def inner_product(values: list[float], bias: list[float] | None = None, name: str = "fc") -> Model:
-    """Make a model of one innerProduct with one row for each bias, or one row."""
-    model = described()
-    layer = model.neuralNetwork.layers.add(name=name, input=["input"], output=["output"])
-    layer.innerProduct.outputChannels = len(bias) if bias else 1
-    layer.innerProduct.inputChannels = len(values) // layer.innerProduct.outputChannels
-    tensor.store_float32(layer.innerProduct.weights, array("f", values))
-    if bias:
-        layer.innerProduct.hasBias = True
-        tensor.store_float32(layer.innerProduct.bias, array("f", bias))
-    return model
 
 
 class TestEveryRow:
@@ -137,10 +110,6 @@ class TestEveryRow:
         made = quiet(model, 4)
         assert list(made.neuralNetwork.layers)[:4] == list(model.neuralNetwork.layers)[:4]
         assert tensor.form(made.neuralNetwork.layers[4].innerProduct.weights) == "linear"
-
-
-def void(layer: object) -> None:
-    """Drop a layer: builders return nothing."""
 
 
 class TestLeftAsItIs:

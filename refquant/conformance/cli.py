@@ -12,6 +12,7 @@ from refquant.conformance import fuzz, runner, vectors
 from refquant.conformance.process import Testee
 from refquant.conformance.reports import REPORTS, as_text, summary
 from refquant.conformance.runner import Verdict
+from refquant.conformance.vector_checks import LEVELS
 from refquant.errors import ArgumentError
 
 #: refquant's own testee, as a command that finds the package where this process has it: in an archive, maybe.
@@ -89,7 +90,7 @@ def _run_options(action: argparse.ArgumentParser) -> None:
     _family_option(action)
     action.add_argument("--vectors", metavar="FILE", help="the cases of this file, not those of the kit")
     action.add_argument("--case", action="append", metavar="ID", help="only cases like this (repeatable)")
-    action.add_argument("--level", choices=vectors.LEVELS, default="optional", help="only up to this level")
+    action.add_argument("--level", choices=LEVELS, default="optional", help="only up to this level")
     action.add_argument("--known-failures", metavar="FILE", help="failures to expect, with reasons")
     action.add_argument("--update-known-failures", action="store_true", help="rewrite FILE from this run")
     action.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes of the program (1)")

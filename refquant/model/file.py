@@ -13,7 +13,7 @@ from typing import IO, Any, Callable, NamedTuple, Union
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from refquant.errors import ArgumentError, FileError, RefquantError, TensorError
+from refquant.errors import ArgumentError, FileError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
 from refquant.model.walk import check_nesting
@@ -310,17 +310,7 @@ def _bytes(source: bytes | bytearray | memoryview) -> bytes:
 
 
 def _read_file(file: IO[bytes], lenient: bool) -> Model:
-    try:
-        data = disk.read_stream(file, "the file")
-    except RefquantError:
-        raise
-    except UnicodeDecodeError as error:
-        raise ArgumentError("the file is open as text; a model is read from a binary file") from error
-    except OSError as error:
-        raise FileError(f"cannot read the file: {error.strerror or error}") from error
-    except Exception as error:  # what is read from may unpack, decrypt or fetch, and fail in ways of its own
-        raise FileError(f"cannot read the file: {type(error).__name__}: {error}") from error
-    return parse(data, lenient=lenient)
+    return parse(disk.read_stream(file, "the file"), lenient=lenient)
 
 
 def _read_path(path: Path, lenient: bool) -> Model:

@@ -232,7 +232,7 @@ def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
     layout = found[weights_name].layout
     # The gamma of a batchnorm is one channel when quantized, and one number a channel here; so are the
     # weights of a deconvolution in groups.
-    axis = 0 if len(layout.shape) == 1 else layout.axis if layout.axis is not None else layout.read_axis
+    axis = 0 if len(layout.shape) == 1 else layout.channel_axis
     channels = layout.channels(axis)
     bias = found.get(bias_name)
     return Target(

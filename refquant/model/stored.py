@@ -15,14 +15,11 @@ from typing import Callable, NamedTuple, Union, cast
 from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
 from refquant.codec.linear import LinearCodes
-from refquant.codec.lut import LutCodes
+from refquant.codec.lut import LutCodes, LutFunction
 from refquant.errors import HalfRangeError, RefquantError, ShapeError, TensorError
 from refquant.model.layout import Layout
 
 Codes = Union[LinearCodes, LutCodes]
-
-#: What a custom lookup-table function takes and gives; see `refquant.codec.lut.encode_custom`.
-LutFunction = Callable[[int, "array[float]"], object]
 
 #: The forms in which a tensor can be stored, by name; `empty` is a tensor without values.
 FORMS = ("empty", "float32", "float16", "linear", "lut", "int8")
@@ -202,8 +199,7 @@ def _codes(stored: Stored, layout: Layout) -> bytes:
 
 def _decode_linear(stored: Stored, layout: Layout) -> array[float]:
     codes = _codes(stored, layout)
-    axis = layout.axis if layout.axis is not None else layout.read_axis
-    return linear.decode(codes, stored.scales, stored.biases, layout.channels(axis))
+    return linear.decode(codes, stored.scales, stored.biases, layout.channels(layout.channel_axis))
 
 
 def _decode_lut(stored: Stored, layout: Layout) -> array[float]:

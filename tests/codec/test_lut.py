@@ -32,7 +32,7 @@ class TestLinearTable:
     channel, and entry `i` MUST be `i * scale + bias` in binary64, rounded once to binary32.
     """
 
-    @given(st.one_of(tensors, near_threshold), st.integers(1, 8))
+    @given(st.one_of(tensors, near_threshold()), st.integers(1, 8))
     def test_as_the_oracle_has_it(self, values: list[float], nbits: int) -> None:
         stored = weights(values)
         found = lut.encode_linear(stored, nbits)

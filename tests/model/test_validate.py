@@ -53,7 +53,7 @@ from tests.bending import (
 from tests.broken import BITS, SCALE, Case
 from tests.hard import after
 from tests.networks import Net, all_networks, described, pipeline
-from tests.test_quantize import quiet
+from tests.quantized import quiet
 
 EVERY = {case.title: case for case in broken.CASES}
 
