@@ -7,9 +7,10 @@ import io
 import math
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from refquant.conformance import fuzz, runner, vectors
-from refquant.conformance.process import Testee
+from refquant.conformance.process import Testee, side_by_side
 from refquant.conformance.reports import REPORTS, as_text, summary
 from refquant.conformance.runner import Verdict
 from refquant.errors import ArgumentError
@@ -141,15 +142,16 @@ def _smoke(options: argparse.Namespace) -> int:
         steps.append(("the program", options.program, WRONG))
     for who, command, code in steps:
         offered = runner.introduce(command, options.timeout)["operations"]
-        testee = Testee(command, options.timeout)
-        try:
-            verdicts = [runner.put(testee, case) for case in cases if case["operation"] in offered]
-        finally:
-            testee.stop()
+        asked = [case for case in cases if case["operation"] in offered]
+        (verdicts,) = side_by_side(command, options.timeout, [partial(_answers, asked)])
         good = _say_how_well(who, verdicts)
         if not good:
             return code
     return GOOD
+
+
+def _answers(cases: list[vectors.Case], testee: Testee) -> list[Verdict]:
+    return [runner.put(testee, case) for case in cases]
 
 
 def _easy(cases: list[vectors.Case]) -> Iterator[vectors.Case]:

@@ -18,7 +18,7 @@ from typing import Any
 from refquant.conformance import testee as own
 from refquant.conformance import vectors
 from refquant.conformance.operations import OPERATIONS, floats_from_hex
-from refquant.conformance.process import Testee
+from refquant.conformance.process import Testee, side_by_side
 from refquant.conformance.reports import request, shown_input
 from refquant.conformance.runner import Verdict, introduce, put
 from refquant.errors import ArgumentError
@@ -72,17 +72,18 @@ def fuzz(
     offered = [name for name in chosen if name in introduce(command, timeout)["operations"]]
     if not offered:
         raise ArgumentError(f"nothing to fuzz: the program offers none of {', '.join(chosen)}")
-    testee = Testee(command, timeout)
-    try:
+
+    def work(testee: Testee) -> Verdict | None:
         for name in offered:
             search = Search(testee, name)
             search.run(strategy(name), seed, examples)
             if search.smallest:
                 return search.confirmed()
             say(search.outcome())
-    finally:
-        testee.stop()
-    return None
+        return None
+
+    (found,) = side_by_side(command, timeout, [work])
+    return found
 
 
 class Search:
