@@ -80,7 +80,11 @@ def _fuzz_options(action: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="S", help="the same seed makes the same cases (0)"
     )
     action.add_argument(
-        "--examples", type=_positive, default=1000, metavar="N", help="cases an operation (1000)"
+        "--examples",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="at most so many cases an operation (1000)",
     )
     action.add_argument("--save", metavar="FILE", help="write the case that was found to FILE, as vectors")
 
@@ -207,19 +211,25 @@ def _fuzz(options: argparse.Namespace) -> int:
         return GOOD
     _write(fuzz.shown(found))
     if options.save:
-        with open(options.save, "w", encoding="utf-8") as file:
-            file.write(fuzz.document(found))
+        runner.write(options.save, fuzz.document(found))
     return WRONG
 
 
 def _list(options: argparse.Namespace) -> int:
-    for name, content in vectors.families().items():
-        if not options.family:
-            _write(f"{name:16} {content['count']:5} cases\n")
     if options.family:
-        for case in vectors.select(options.family)[0]:
-            _write(f"{case['id']:28} {case['level']:12} {case['title']}\n")
+        _list_cases(vectors.select(options.family)[0])
+        return GOOD
+    families = vectors.families()
+    width = max(map(len, families))
+    for name, content in families.items():
+        _write(f"{name:{width}} {content['count']:5} cases\n")
     return GOOD
+
+
+def _list_cases(cases: list[vectors.Case]) -> None:
+    width = max(len(case["id"]) for case in cases)
+    for case in cases:
+        _write(f"{case['id']:{width}} {case['level']:12} {case['title']}\n")
 
 
 #: Action -> what runs, a line of help, and what adds its options.

@@ -19,6 +19,7 @@ from refquant.conformance import testee as own
 from refquant.conformance import vectors
 from refquant.conformance.operations import OPERATIONS, floats_from_hex
 from refquant.conformance.process import Testee, side_by_side
+from refquant.conformance.protocol import counted
 from refquant.conformance.reports import request, shown_input
 from refquant.conformance.runner import Verdict, introduce, put
 from refquant.errors import ArgumentError
@@ -60,14 +61,16 @@ def fuzz(
 ) -> Verdict | None:
     """Compare a testee with refquant on made-up cases; give the smallest that differs, or None.
 
-    Each operation that the testee offers of the `chosen` ones gets `examples` cases. The same seed makes the
-    same cases. Raises ArgumentError where there is nothing to try, or no hypothesis.
+    Each operation that the testee offers of the `chosen` ones gets at most `examples` cases: fewer where
+    inputs repeat, or no more can be made. The same seed makes the same cases. Raises ArgumentError where
+    there is nothing to try, or no hypothesis.
     """
     try:
         from refquant.conformance.strategies import strategy
     except ImportError:
         raise ArgumentError(
-            "fuzzing needs the extra 'conformance': pip install refquant[conformance]"
+            "fuzzing needs the extra 'conformance': pip install 'refquant[conformance]' "
+            "or, in a checkout, '.[conformance]'"
         ) from None
     offered = [name for name in chosen if name in introduce(command, timeout)["operations"]]
     if not offered:
@@ -144,7 +147,7 @@ class Search:
         """Say what came of a search that found nothing."""
         skipped = sum(verdict.outcome == "skipped" for verdict in self.verdicts.values())
         more = f", {skipped} skipped" if skipped else ""
-        return f"{self.operation}: {len(self.verdicts)} cases, no difference{more}"
+        return f"{self.operation}: {counted(len(self.verdicts), 'case')}, no difference{more}"
 
 
 class Difference(Exception):  # noqa: N818 -- what hypothesis looks for

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from typing import Any, Callable, TypeVar
 
-from refquant.conformance.protocol import START, fault, is_whole
+from refquant.conformance.protocol import START, counted, fault, is_whole
 from refquant.crew import PATIENCE
 from refquant.errors import ArgumentError
 
@@ -149,7 +149,9 @@ class Testee:
                 return self.lines.get(timeout=max(0, min(left, PATIENCE)))
             except queue.Empty:
                 if left <= PATIENCE:
-                    raise Trouble("hang", f"no answer within {self.timeout:g} seconds {HINT}") from None
+                    raise Trouble(
+                        "hang", f"no answer within {counted(self.timeout, 'second')} {HINT}"
+                    ) from None
         raise Dismissed
 
     def _parsed(self, line: bytes, command: str) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def write_known(path: str | Path, report: Report, old: list[Known]) -> None:
     """Write the list that would make a run good: old reasons are kept, new ones say that they are missing.
 
     An old entry stays where every case of the run that it names still fails as it says, and where it names
-    none of them; other failures get an entry each.
+    none of them; other failures get an entry each. Raises ArgumentError where the file cannot be written.
     """
     kept = []
     for entry in old:
@@ -239,4 +239,12 @@ def write_known(path: str | Path, report: Report, old: list[Known]) -> None:
         if v.wrong and not any(entry.names(v.case) for entry in kept)
     ]
     entries = [entry._asdict() for entry in (*kept, *fresh)]
-    Path(path).write_text(json.dumps({"known_failures": entries}, indent=1) + "\n", encoding="utf-8")
+    write(path, json.dumps({"known_failures": entries}, indent=1) + "\n")
+
+
+def write(path: str | Path, text: str) -> None:
+    """Write a file. Raises ArgumentError where that cannot be done."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"cannot write {path}: {error.strerror}") from error
