@@ -28,6 +28,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: float, thing: str) -> str:
+    """Say how many there are of something: `1 case`, `2 cases`."""
+    return f"{number:.12g} {thing}{'' if number == 1 else 's'}"
+
+
 def is_whole(value: object) -> bool:
     """Whether a JSON value is a whole number, as JSON Schema has it: 1.0 is, and true is not."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (
