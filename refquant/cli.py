@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple
 import refquant
 from refquant import commands, conversions
 from refquant.quantize import HALF_OVERFLOW
-from refquant.terminal import abandon, log_as_lines, say, say_why, warnings_as_lines
+from refquant.terminal import abandon, log_as_lines, remarks_may_be_lost, say, say_why, warnings_as_lines
 
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for a command that was
 #: interrupted or terminated: 128 and the number of the signal.
@@ -30,7 +30,12 @@ KIT, KIT_HELP = "conformance", "put another implementation to the test"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, or one of those above."""
     _stand_in_for_closed_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with remarks_may_be_lost():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: list[str]) -> int:
+    """Run the command that these arguments ask for; give its exit code."""
     if given[:1] == [KIT]:
         from refquant.conformance import cli as kit  # a tool of its own, which the others do not wait for
 
@@ -43,12 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon(sys.stdout)  # whoever read it has seen enough
+        abandon(
+            sys.stdout
+        )  # whoever read it has seen enough; other streams and pipes have errors of their own
     except KeyboardInterrupt:
         return INTERRUPTED
     except _Terminated:
         return TERMINATED
-    except (refquant.RefquantError, OSError) as error:
+    except (refquant.RefquantError, OSError, MemoryError) as error:
         if options.debug:
             say_why()
         say(f"error: {_reason(error)}")
@@ -96,7 +103,7 @@ def _terminable() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Put an error into words; one that is not refquant's comes from making a folder or writing to stdout."""
     if isinstance(error, refquant.RefquantError) or not isinstance(error, OSError):
-        return str(error)
+        return conversions.reason(error)
     if error.filename is None:
         abandon(sys.stdout)
     return f"cannot write {error.filename or 'the output'}: {error.strerror or error}"
@@ -123,8 +130,15 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
     """Parse a command's options, which may stand before, between and after its arguments."""
     parser, parsers = _parsers()
     if given and given[0] in parsers:
-        return parsers[given[0]].parse_intermixed_args(given[1:])
+        return parsers[given[0]].parse_intermixed_args(_without_mark(given[1:]))
     return parser.parse_args(given)
+
+
+def _without_mark(given: Sequence[str]) -> list[str]:
+    """Give what follows `--`, which argparse forgets between options, as names that cannot be options."""
+    mark = given.index("--") if "--" in given else len(given)
+    names = given[mark + 1 :]
+    return [*given[:mark], *(f"./{name}" if name[:1] == "-" != name else name for name in names)]
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -171,18 +185,20 @@ def _flag(name: str, text: str, group: str = "") -> Option:
 
 
 #: Heading of the options that choose layers.
-LAYERS = "which layers (default: all that have weights)"
+LAYERS = "which layers (default: all with weights), after fusion: see --no-fuse"
 
 EVERYWHERE = (
     _flag("--debug", "show the traceback of an error"),
     _flag("--verbose", "say what is done, layer by layer"),
 )
 INPUT = (_option("input", metavar="IN", help="model: an .mlmodel file, an .mlpackage, or - for stdin"),)
-JSON = (_flag("--json", "print JSON instead of a table"),)
+JSON_TEXT = "print JSON instead; layers' names longer than 300 characters lack their middle"
+JSON = (_flag("--json", JSON_TEXT),)
+FORCE = _flag("--force", "overwrite results that exist")
 CONVERSION = (
     _option("inputs", nargs="+", metavar="IN", help="models: .mlmodel files, .mlpackages, or - for stdin"),
     _option("output", metavar="OUT", help="a file or, for any number of models, a folder; - for stdout"),
-    _flag("--force", "overwrite results that exist"),
+    FORCE,
     _flag("--quiet", "no summary, no progress bar"),
     _option("--jobs", type=int, default=1, metavar="N", help="processes to spread the work over (1)"),
     _flag("--timings", "say where the time went, by phase and layer"),
@@ -193,7 +209,11 @@ QUANTIZATION = (
     _option("--mode", default="linear", metavar="M", help="how, for 8 bits and fewer: see below"),
     _flag("--exact", "for kmeans_lut: the best table there is, in about ten times the time"),
     _flag("--certify", "for kmeans_lut: say how near each table is to the best there is"),
-    _flag("--no-fuse", "do not work batchnorm, scale and bias layers into those before them"),
+    _flag(
+        "--no-fuse",
+        "do not work batchnorm, scale and bias layers into those before them, which is done before layers "
+        "are chosen: none is left to be skipped",
+    ),
     _option(
         "--half-overflow",
         choices=HALF_OVERFLOW,
@@ -274,13 +294,16 @@ COMMANDS = {
         "look for faults in the weights of models",
         (
             _option("inputs", metavar="FILE", nargs="+", help="models: files or packages, or - for stdin"),
-            _flag("--json", "print JSON instead of text"),
+            *JSON,
         ),
         "A fault is named by the rule that it breaks: spec/13-file.md lists them all.",
     ),
     "demo": Command(
         commands.demo,
         "quantize the embedded sample in every mode",
-        (_option("--output", type=Path, metavar="DIR", help="also write the models to this folder"),),
+        (
+            _option("--output", metavar="DIR", help="also write the models to this folder"),
+            FORCE,
+        ),
     ),
 }

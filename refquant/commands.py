@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import refquant
-from refquant.conversions import STREAM, read_model, source
+from refquant.conversions import STREAM, called, check_names, check_output, read_model, say_error, source
 from refquant.demo import results
-from refquant.model.file import load, save
+from refquant.errors import LONGEST_NAME, counted, plain, shorten
+from refquant.model import disk
 from refquant.model.validate import validation
 from refquant.report import Comparison, TensorInfo, compare_weights, inspect_weights
-from refquant.terminal import NAME, NUMBER, WORD, plain, print_table, say, write_line
+from refquant.terminal import NAME, NUMBER, WORD, print_table, write_line
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -23,14 +26,17 @@ def inspect(options: argparse.Namespace) -> None:
     found = inspect_weights(read_model(options.input))
     weights, stored = sum(info.weights for info in found), sum(info.bytes for info in found)
     if options.json:
-        tensors = [info._asdict() for info in found]
-        write_line(json.dumps({"tensors": tensors, "weights": weights, "bytes": stored}, indent=2))
+        tensors = [{**info._asdict(), "layer": _name(info.layer)} for info in found]
+        _write_json({"tensors": tensors, "weights": weights, "bytes": stored})
         return
     names = {"layer": NAME, "type": WORD, "tensor": WORD, "shape": WORD, "format": WORD}
-    print_table({**names, **dict.fromkeys(("bits", "scales", "bytes"), NUMBER)}, map(_inspect_row, found))
+    print_table(
+        {**names, **dict.fromkeys(("bits", "scales/entries", "bytes"), NUMBER)}, map(_inspect_row, found)
+    )
     ratio = f"{4 * weights / max(1, stored):.2f}"
     gain = "" if not found or ratio == "1.00" else f", {ratio} times smaller than in float32"
-    write_line(f"\n{len(found)} tensors, {weights:,} weights in {stored:,} bytes{gain}")
+    what = f"{counted(len(found), 'tensor')}, {counted(weights, 'weight')}"
+    write_line(f"\n{what} in {counted(stored, 'byte')}{gain}")
     if not all(info.covered for info in found):
         write_line("* quantization leaves this tensor alone")
 
@@ -43,7 +49,7 @@ def _inspect_row(info: TensorInfo) -> list[str]:
         "x".join(map(str, info.shape)) if info.covered else f"{info.weights}",
         info.form,
         f"{info.bits}",
-        (f"{info.entries:,}" if info.entries else "") + (" (table)" if info.form == "lut" else ""),
+        f"{info.entries:,}" if info.entries else "",
         f"{info.bytes:,}",
     ]
 
@@ -54,7 +60,7 @@ def compare(options: argparse.Namespace) -> None:
         raise refquant.ArgumentError("only one of the two models can come from stdin")
     comparison = compare_weights(read_model(options.first), read_model(options.second))
     if options.json:
-        write_line(json.dumps(_comparison_data(comparison), indent=2, allow_nan=False))
+        _write_json(_comparison_data(comparison))
         return
     rows = (
         (
@@ -75,26 +81,43 @@ def compare(options: argparse.Namespace) -> None:
         if names:
             write_line(f"\nonly in {model}, or of another shape:")
             for layer, tensors in groupby(names, key=itemgetter(0)):
-                write_line(plain(f"  {layer}: {', '.join(tensor for _, tensor in tensors)}"))
+                write_line(f"  {plain(_name(layer))}: {', '.join(tensor for _, tensor in tensors)}")
 
 
 def _comparison_data(comparison: Comparison) -> dict[str, Any]:
     """Give a comparison as JSON can hold it: null for what is not a finite number."""
     tensors = [
         {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row}
-        for row in (t._asdict().items() for t in comparison.tensors)
+        for row in ({**t._asdict(), "layer": _name(t.layer)}.items() for t in comparison.tensors)
     ]
-    return {**comparison._asdict(), "tensors": tensors}
+    first, second = (
+        [(_name(layer), tensor) for layer, tensor in names]
+        for names in (comparison.only_in_first, comparison.only_in_second)
+    )
+    return {"tensors": tensors, "only_in_first": first, "only_in_second": second}
+
+
+def _name(layer: str) -> str:
+    """Give a layer's name, without its middle if it is longer than any that is meant to be read."""
+    return shorten(layer, LONGEST_NAME)
+
+
+def _write_json(data: dict[str, Any]) -> None:
+    """Print JSON, piece by piece: of a file of many small parts it may be long."""
+    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(data):
+        sys.stdout.write(piece)
+    sys.stdout.write("\n")
 
 
 def validate(options: argparse.Namespace) -> int:
     """Look for faults in the weights of models. The exit code is 1 where there is one."""
     if options.inputs.count(STREAM) > 1:
         raise refquant.ArgumentError("only one of the models can come from stdin")
+    check_names(*options.inputs)
     results = [_validated(name, quiet=options.json) for name in options.inputs]
     good = sum(result["valid"] for result in results)
     if options.json:
-        write_line(json.dumps({"files": results}, indent=2))
+        _write_json({"files": results})
     elif len(results) > 1:
         write_line(f"\n{len(results)} files: {good} valid, {len(results) - good} not")
     return 0 if good == len(results) else 1
@@ -107,33 +130,48 @@ def _validated(name: str, quiet: bool) -> dict[str, Any]:
         faults, tensors, weights = validation(source(name))
     except refquant.RefquantError as error:
         if not quiet:
-            say(f"error: {error if name in str(error) else f'{name}: {error}'}")
+            say_error(error, name)
         return {**result, "error": str(error)}
     if not quiet:
-        what = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" if faults else "valid"
-        write_line(plain(f"{name}: {what}, {tensors} tensors, {weights:,} weights"))
+        what = [counted(len(faults), "fault") if faults else "valid"]
+        what += [counted(tensors, "tensor"), counted(weights, "weight")]
+        write_line(plain(f"{called(name)}: {', '.join(what)}"))
         for fault in faults:
             write_line(plain(f"  {fault}"))
-    found = [fault._asdict() for fault in faults]
-    return {**result, "valid": not faults, "tensors": tensors, "weights": weights, "faults": found}
+        return {**result, "valid": not faults}
+    return {**result, "valid": not faults, "tensors": tensors, "weights": weights, "faults": _data(faults)}
+
+
+def _data(faults: list[refquant.Fault]) -> list[dict[str, Any]]:
+    """Give faults as JSON has them."""
+    return [{**f._asdict(), "layer": None if f.layer is None else _name(f.layer)} for f in faults]
 
 
 def demo(options: argparse.Namespace) -> None:
     """Quantize the embedded sample, a classifier of handwritten digits, in every mode."""
     rows: list[list[str]] = []
     original = 0
+    models: dict[str, bytes] = {}
     for made in results():
         size = len(made.model)
         original = original or size
         errors = [f"{made.max_error:.2g}", f"{made.mean_error:.2g}", f"{made.snr:.1f}"]
         rows.append([made.name, f"{made.nbits}", f"{size:,}", f"{original / size:.2f}", *errors])
-        if options.output:
-            options.output.mkdir(parents=True, exist_ok=True)
-            save(
-                load(made.model),
-                options.output / f"digits_{made.name}_{made.nbits}.mlmodel".replace(" ", "_"),
-            )
+        models[f"digits_{made.name}_{made.nbits}.mlmodel".replace(" ", "_")] = made.model
+    if options.output is not None:
+        _write_all(models, options.output, options.force)
     numbers = ("bits", "bytes", "ratio", "worst error", "mean error", "SNR dB")
     print_table({"mode": WORD, **dict.fromkeys(numbers, NUMBER)}, rows)
-    if options.output:
+    if options.output is not None:
         write_line(f"\nThe models are in {options.output}.")
+
+
+def _write_all(models: dict[str, bytes], folder: str, force: bool) -> None:
+    """Write models to a folder under their names or, where one would be overwritten unasked, none."""
+    check_names(folder)
+    paths = [Path(folder, name) for name in models]
+    for path in paths:
+        check_output(str(path), force)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path, model in zip(paths, models.values()):
+        disk.write(path, model, overwrite=force)

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +14,7 @@ from typing import Any, Callable
 
 import refquant
 from refquant import timing
+from refquant.errors import counted, warn
 from refquant.model import disk
 from refquant.model.disk import PACKAGE
 from refquant.model.file import Given, MLModel, load
@@ -22,7 +22,17 @@ from refquant.model.selectors import AdvancedQuantizedLayerSelector, QuantizedLa
 from refquant.model.walk import all_layers, networks
 from refquant.schema.coreml import Model
 from refquant.steps import ProgressCallback, TensorCertificate
-from refquant.terminal import NAME, NUMBER, WORD, print_table, progress_bar, say, warnings_as_lines
+from refquant.terminal import (
+    NAME,
+    NUMBER,
+    WORD,
+    print_table,
+    printing_to_stderr,
+    progress_bar,
+    say,
+    say_why,
+    warnings_as_lines,
+)
 
 #: Name that stands for standard input or standard output in place of a file.
 STREAM = "-"
@@ -35,11 +45,12 @@ def quantize(options: argparse.Namespace) -> int:
     """Store float32 weights in fewer bits."""
     if options.nbits is None and options.mode != "dequantization":
         raise refquant.ArgumentError("--nbits is needed: 16, or 1 to 8")
-    lut_function = _lut_function(options)
+    with printing_to_stderr(options.output == STREAM):
+        lut_function = _lut_function(options)
     certificates: list[TensorCertificate] = []
-    return _convert(
-        options,
-        lambda model, progress: refquant.quantize_weights(
+
+    def convert(model: Given, progress: ProgressCallback | None) -> MLModel:
+        made: MLModel = refquant.quantize_weights(
             model,
             options.nbits,
             options.mode,
@@ -51,9 +62,11 @@ def quantize(options: argparse.Namespace) -> int:
             jobs=options.jobs,
             exact=options.exact,
             certify=certificates.append if options.certify else None,
-        ),
-        report=lambda: _print_certificates(certificates),
-    )
+        )
+        _warn_of_fused(options.skip_layer or [], model.model)
+        return made
+
+    return _convert(options, convert, report=lambda: _print_certificates(certificates))
 
 
 def dequantize(options: argparse.Namespace) -> int:
@@ -78,6 +91,7 @@ def _convert(
     options: argparse.Namespace, conversion: Conversion, report: Callable[[], None] = lambda: None
 ) -> int:
     """Convert one model, or many into a folder, with a report after each; give the exit code."""
+    check_names(*options.inputs, options.output)
 
     def convert(source: str, target: str) -> None:
         _convert_one(options, conversion, source, target)
@@ -94,16 +108,16 @@ def _convert(
 
 
 def _tried(convert: Callable[[str, str], None], source: str, target: str, debug: bool) -> bool:
-    """Convert one model of many; report its failure, unless that is one of usage, and answer False."""
+    """Convert one model of many; report its failure, unless it would be that of all, and answer False."""
     try:
         with warnings_as_lines(f"{source}: "):
             convert(source, target)
-    except refquant.ArgumentError as error:
-        raise refquant.ArgumentError(f"{source}: {error}") from error
-    except refquant.RefquantError as error:
+    except (refquant.RefquantError, MemoryError) as error:
+        if isinstance(error, refquant.ArgumentError) and not isinstance(error, _NoLayerError):
+            raise refquant.ArgumentError(f"{source}: {error}") from error
         if debug:
-            traceback.print_exc()
-        say(f"error: {error}" if source in str(error) else f"error: {source}: {error}")
+            say_why()
+        say_error(error, source)
         return False
     return True
 
@@ -119,11 +133,19 @@ def _into_folder(options: argparse.Namespace) -> bool:
 
 def _targets(inputs: list[str], folder: str) -> list[str]:
     """Name the output of each input in a folder. Raises ArgumentError where two would be one file."""
+    if inputs == [STREAM]:
+        raise refquant.ArgumentError(f"a model from stdin has no name to have in {folder}: name a file")
     if STREAM in (*inputs, folder):
         raise refquant.ArgumentError("- stands for one model alone: several go from files to a folder")
     path = Path(folder)
-    if path.suffix in (".mlmodel", PACKAGE) or (path.exists() and not path.is_dir()):
-        raise refquant.ArgumentError(f"several models need a folder to go to; {folder} is none")
+    named_so = path.suffix in (".mlmodel", PACKAGE)
+    if named_so and len(inputs) == 1:
+        raise refquant.ArgumentError(f"{folder} is a folder with the name of a model")
+    if named_so or (path.exists() and not path.is_dir()):
+        need = "several models need a folder to go to" if len(inputs) > 1 else "a folder is to be named"
+        raise refquant.ArgumentError(
+            f"{need}; {folder} {'has the name of a model' if named_so else 'is a file'}"
+        )
     taken: dict[str, str] = {}
     for source in inputs:
         name = Path(os.path.abspath(source)).name
@@ -135,12 +157,13 @@ def _targets(inputs: list[str], folder: str) -> list[str]:
 
 def _convert_one(options: argparse.Namespace, conversion: Conversion, source: str, target: str) -> None:
     """Read a model, convert it, write it, and say what that saved and where the time went."""
-    _check_output(target, options.force)
+    check_output(target, options.force)
     started = perf_counter()
     with timing.recording(options.timings) as record:
         before = read_model(source)
         size = before.model.ByteSize()
-        with progress_bar(options.quiet or options.verbose) as progress:
+        bar = progress_bar(options.quiet or options.verbose)
+        with printing_to_stderr(target == STREAM), bar as progress:
             after = conversion(before, progress)
         with timing.phase("write"):
             data = bytes(after)
@@ -153,13 +176,12 @@ def _convert_one(options: argparse.Namespace, conversion: Conversion, source: st
                 disk.write(target, data, overwrite=options.force)
     seconds = perf_counter() - started
     if not options.quiet:
-        name = "stdin" if source == STREAM else Path(source).name
-        say(f"{name}: {_change(size, len(data))}")
+        say(f"{Path(called(source)).name}: {_change(size, len(data))}")
     if record is not None:
         _print_timings(record, seconds, options.jobs)
 
 
-def _check_output(target: str, force: bool) -> None:
+def check_output(target: str, force: bool) -> None:
     """Refuse an output that cannot be meant, or written, before any work is done for it."""
     if target == STREAM and not sys.stdout.writable():
         raise refquant.FileError("stdout is closed")
@@ -172,7 +194,9 @@ def _check_output(target: str, force: bool) -> None:
 def _change(old: int, new: int) -> str:
     ratio = f"{max(old, new) / min(old, new):.2f}"
     how = f"{ratio} times {'smaller' if new < old else 'larger'}"
-    return f"{old:,} bytes -> {new:,} bytes ({'the same size' if ratio == '1.00' else how})"
+    if ratio == "1.00":
+        how = "the same size" if new == old else "about the same size"
+    return f"{counted(old, 'byte')} -> {counted(new, 'byte')} ({how})"
 
 
 def _print_timings(record: timing.Record, seconds: float, jobs: int) -> None:
@@ -218,6 +242,10 @@ def _print_certificates(certificates: list[TensorCertificate]) -> None:
     certificates.clear()
 
 
+class _NoLayerError(refquant.ArgumentError):
+    """A model has no layer of a name that was given; another may have it."""
+
+
 class _NameSelector(QuantizedLayerSelector):
     """What another selector takes, less the layers of these names."""
 
@@ -240,13 +268,25 @@ def _selector(options: argparse.Namespace, model: Model) -> QuantizedLayerSelect
     names = options.skip_layer or []
     if not names:
         return selector
-    known = [layer.name for owned in networks(model) for layer in all_layers(owned.network)]
+    known = _layer_names(model)
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise refquant.ArgumentError(f"the model has no layer {name!r}{hint}")
+            raise _NoLayerError(f"the model has no layer {name!r}{hint}")
     return _NameSelector(selector, names)
+
+
+def _layer_names(model: Model) -> list[str]:
+    return [layer.name for owned in networks(model) for layer in all_layers(owned.network)]
+
+
+def _warn_of_fused(names: list[str], made: Model) -> None:
+    """Warn of layers that were to be left alone, and are gone."""
+    left = set(_layer_names(made)) if names else set()
+    for name in names:
+        if name not in left:
+            warn("fusion, which comes first, has worked it into another; --no-fuse keeps it", layer=name)
 
 
 def _lut_function(options: argparse.Namespace) -> Any:
@@ -273,6 +313,29 @@ def _lut_function(options: argparse.Namespace) -> Any:
     return function
 
 
+def called(name: str) -> str:
+    """Say what a model is read from."""
+    return "stdin" if name == STREAM else name
+
+
+def say_error(error: Exception, name: str) -> None:
+    """Say what is wrong with one model of perhaps several, and with which."""
+    text = reason(error)
+    about = "" if called(name) in text else f"{called(name)}: "
+    say(f"error: {about}{text}")
+
+
+def reason(error: Exception) -> str:
+    """Put an error into words."""
+    return "not enough memory" if isinstance(error, MemoryError) else str(error)
+
+
+def check_names(*names: str) -> None:
+    """Refuse a name that was left out, as by a variable of the shell that is not set."""
+    if "" in names:
+        raise refquant.ArgumentError("an empty name names no file")
+
+
 def read_model(name: str) -> Given:
     """Read a model from a file or standard input. Raises FileError."""
     with timing.phase("read"):
@@ -281,6 +344,7 @@ def read_model(name: str) -> Given:
 
 def source(name: str) -> str | bytes:
     """Give what a model is read from: the path, or the bytes of standard input."""
+    check_names(name)
     if name != STREAM:
         return name
     if sys.stdin is None:

@@ -61,10 +61,14 @@ class RefquantError(Exception):
 
 
 def place(layer: str | None, layer_type: str | None, tensor: str | None, index: int | None = None) -> str:
-    """Say where, as the start of a sentence: `layer 'fc6' (innerProduct), tensor weights[12]: `."""
+    """Say where, as the start of a sentence: `layer 'fc6' (innerProduct), tensor weights[12]: `.
+
+    What a name has that is no visible character is spelled out: it may be shown on a terminal.
+    """
     parts = []
     if layer is not None:
-        parts.append(f"layer '{shorten(layer, LONGEST_NAME)}'" + (f" ({layer_type})" if layer_type else ""))
+        name = plain(shorten(layer, LONGEST_NAME))
+        parts.append(f"layer '{name}'" + (f" ({layer_type})" if layer_type else ""))
     position = "" if index is None else f"[{index}]"
     if tensor is not None:
         parts.append(f"tensor {tensor}{position}")
@@ -132,12 +136,24 @@ class RefquantWarning(UserWarning):
     """Something was done that the caller may not expect; the result is valid all the same."""
 
 
+def plain(text: str) -> str:
+    """Spell out what is no visible character, so that a name from a file stays a name, on one line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def shorten(text: str, width: int) -> str:
     """Leave out the middle of a text that is longer than this."""
     if len(text) <= width:
         return text
     end = (width - 1) // 2
     return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many of something there are: `1 tensor`, `2,000 tensors`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def warn(

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from refquant import parallel, timing
-from refquant.errors import HalfRangeError, RefquantError, place, warn
+from refquant.errors import HalfRangeError, RefquantError, counted, place, warn
 from refquant.model import disk, tensor
 from refquant.model.layers import Site
 from refquant.model.stored import Converted, Request, Task, convert
@@ -119,7 +119,7 @@ def run(
         for own, results in _complete(steps, parts, converted):
             number = own[0].step
             layer, layer_type = steps[number].layer.name, own[0].site.layer_type
-            logger.info("layer '%s' (%s): %d tensors", layer, layer_type, len(own))
+            logger.info("%s%s", place(layer, layer_type, None), counted(len(own), "tensor"))
             remarks[number] = _store(own, results, COLLAPSE.get(request.mode, ""))
             if certify is not None:
                 for certificate in _certificates(own, results):

@@ -9,10 +9,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import IO, Any, TextIO
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import IO, Any, Callable, TextIO, cast
 
-from refquant.errors import LONGEST_NAME, RefquantWarning, shorten
+from refquant.errors import LONGEST_NAME, RefquantWarning, plain, shorten
 from refquant.steps import Progress, ProgressCallback, logger
 
 #: How a column of a table is set: words to the left, names too but losing their middle where there is no
@@ -21,6 +21,67 @@ NAME, WORD, NUMBER = "name", "word", "number"
 
 #: Least characters of a name in a table that is too wide for the screen.
 LEAST_NAME = 12
+
+
+class _Remarks:
+    """A stream for remarks about the work: where it takes no more, they are lost, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self._attempt(self.stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, function: Callable[..., object], *arguments: str) -> None:
+        try:
+            function(*arguments)
+        except (OSError, ValueError):  # a ValueError: it is closed
+            abandon(self.stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def remarks_may_be_lost() -> Iterator[None]:
+    """Let nothing fail because stderr cannot be written."""
+    stream = sys.stderr
+    sys.stderr = cast(TextIO, _Remarks(stream))
+    try:
+        yield
+    finally:
+        sys.stderr = stream
+
+
+@contextmanager
+def printing_to_stderr(wanted: bool) -> Iterator[None]:
+    """Send to stderr what is printed meanwhile, here and in processes that are started, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    with _same_file(sys.stdout, sys.stderr), redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def _same_file(stream: TextIO, other: TextIO) -> Iterator[None]:
+    """Let the number of a stream be that of another, where both have one."""
+    try:
+        number, there = stream.fileno(), other.fileno()
+        kept = os.dup(number)
+    except (OSError, ValueError):  # streams that are no files, as in a test
+        yield
+        return
+    try:
+        os.dup2(there, number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 @contextmanager
@@ -93,8 +154,8 @@ def print_table(
     On a terminal, names give up their middle until a line fits; anywhere else, what is past LONGEST_NAME.
     """
     stream = sys.stdout if stream is None else stream
-    lines = [list(columns), *([plain(cell) for cell in row] for row in rows)]
     kinds = list(columns.values())
+    lines = [list(columns), *(list(map(_shown, row, kinds)) for row in rows)]
     widths = _fitted([max(map(len, column)) for column in zip(*lines)], kinds, stream)
     for line in lines:
         cells = (
@@ -102,6 +163,11 @@ def print_table(
             for cell, width, kind in zip(line, widths, kinds)
         )
         write_line("  ".join(cells).rstrip(), stream)
+
+
+def _shown(cell: str, kind: str) -> str:
+    """Give a cell in plain characters; a name may be as long as a file, and in any number of rows."""
+    return plain(shorten(cell, LONGEST_NAME) if kind == NAME else cell)
 
 
 def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int]:
@@ -117,11 +183,6 @@ def _fitted(widths: list[int], kinds: Sequence[str], stream: TextIO) -> list[int
             break
         widths[widest] -= 1
     return widths
-
-
-def plain(text: str) -> str:
-    """Spell out what is no visible character, so that a name from a file stays a name, on one line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_line(text: str, stream: TextIO | None = None) -> None:
@@ -143,8 +204,10 @@ def say(text: str) -> None:
 
 def say_why() -> None:
     """Write the traceback of the error that is being handled, as plain text, on stderr."""
-    for line in traceback.format_exc().splitlines():
-        write_line(plain(line), sys.stderr)
+    for part in traceback.format_exception(*sys.exc_info()):
+        # What starts at the margin is an error with its text, which begins no line of its own.
+        for line in part.splitlines() if part[0].isspace() else [part.rstrip("\n")]:
+            write_line(plain(line), sys.stderr)
 
 
 def abandon(stream: IO[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant import cli, commands, errors, sample, terminal, timing
+from refquant import cli, commands, conversions, errors, sample, terminal, timing
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
@@ -113,6 +113,19 @@ class TestQuantize:
             "'zzz'\n"
         )
 
+    def test_skip_layer_that_fusion_removes(self, run: Any, tmp_path: Path, out: str) -> None:
+        path = str(tmp_path / "chain.mlmodel")
+        save(network(ROWS["conv_scale"]), path)
+        command = ["quantize", path, out, "--nbits", "8", "--quiet", "--force", "--skip-layer"]
+        assert run(*command, "layer_1") == (
+            0,
+            "",
+            "refquant: warning: layer 'layer_1': fusion, which comes first, has worked it into another; "
+            "--no-fuse keeps it\n",
+        )
+        assert run(*command, "layer_1", "--no-fuse") == (0, "", "")
+        assert run(*command, "layer_0") == (0, "", "")
+
     def test_half_overflow(self, run: Any, tmp_path: Path, out: str) -> None:
         path = str(tmp_path / "wide.mlmodel")
         save(inner_product([1.0, 1e6]), path)
@@ -166,6 +179,20 @@ class TestQuantize:
             "",
             "refquant: error: --mode custom_lut needs --lut-function MODULE:FUNCTION\n",
         )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "text"),
+        [
+            (14_569, 14_501, "14,569 bytes -> 14,501 bytes (about the same size)"),
+            (14_501, 14_569, "14,501 bytes -> 14,569 bytes (about the same size)"),
+            (14_501, 14_501, "14,501 bytes -> 14,501 bytes (the same size)"),
+            (202, 100, "202 bytes -> 100 bytes (2.02 times smaller)"),
+            (100, 1, "100 bytes -> 1 byte (100.00 times smaller)"),
+            (100, 101, "100 bytes -> 101 bytes (1.01 times larger)"),
+        ],
+    )
+    def test_how_the_size_changed(self, old: int, new: int, text: str) -> None:
+        assert conversions._change(old, new) == text
 
     def test_verbose(self, run: Any, model: str, out: str) -> None:
         assert (
@@ -240,11 +267,11 @@ class TestValidate:
 
     def test_stdin(self, model: str) -> None:
         done = shell("validate", "-", input=Path(model).read_bytes())
-        assert (done.returncode, done.stdout) == (0, b"-: valid, 2 tensors, 6 weights\n")
+        assert (done.returncode, done.stdout) == (0, b"stdin: valid, 2 tensors, 6 weights\n")
         assert shell("validate", "-", "-", input=b"").returncode == 2
         done = shell("validate", "-", input=b"")
         assert (done.returncode, done.stdout) == (1, b"")
-        assert done.stderr == b"refquant: error: -: not a Core ML model: it is empty\n"
+        assert done.stderr == b"refquant: error: stdin: not a Core ML model: it is empty\n"
 
     def test_quantize_warns_of_what_it_leaves(self, run: Any, tmp_path: Path, out: str) -> None:
         model = network(lambda net: [net.inner_product(), net.relu()].clear())
@@ -325,20 +352,64 @@ class TestManyModels:
         folder = tmp_path / "out"
         (tmp_path / "other").mkdir()
         twin = str(tmp_path / "other" / "a.mlmodel")
+        named_so = tmp_path / "folder.mlmodel"
+        named_so.mkdir()
         for arguments, message in (
             ([models[0], twin, str(folder)], f"{models[0]} and {twin} would both become {folder}/a.mlmodel"),
-            (models, f"several models need a folder to go to; {models[2]} is none"),
+            (models, f"several models need a folder to go to; {models[2]} has the name of a model"),
             ([*models, str(tmp_path / "new.mlmodel")], "several models need a folder"),
+            ([*models, str(tmp_path / "a.mlpackage")], "mlpackage has the name of a model"),
+            ([*models, __file__], f"several models need a folder to go to; {__file__} is a file"),
+            ([models[0], f"{__file__}/"], f"a folder is to be named; {__file__}/ is a file"),
+            ([models[0], str(named_so)], f"{named_so} is a folder with the name of a model"),
+            ([models[0], f"{tmp_path}/new.mlmodel/"], "new.mlmodel/ is a folder with the name of a model"),
+            (["-", str(tmp_path)], f"a model from stdin has no name to have in {tmp_path}: name a file"),
+            (["-", f"{folder}/"], f"a model from stdin has no name to have in {folder}/: name a file"),
             ([models[0], "-", str(folder)], "- stands for one model alone"),
             ([*models, "-"], "- stands for one model alone"),
             ([*models, str(folder), "--nbits", "9"], f"{models[0]}: nbits must be 16 or 1 to 8, not 9"),
-            ([*models, str(folder), "--skip-layer", "f"], f"{models[0]}: the model has no layer 'f'"),
         ):
             code, output, errors = run("quantize", "--nbits", "8", *arguments)
             assert (code, output) == (2, "")
             assert message in errors
             assert errors.count("\n") == 1
             assert not folder.exists()
+
+    def test_layer_that_one_lacks(self, run: Any, models: list[str], tmp_path: Path) -> None:
+        """That is this model's failure; the others have it."""
+        made = load(models[0])
+        made.neuralNetwork.layers[0].name = "fd"
+        save(made, models[0])
+        command = ["quantize", models[0], models[2], str(tmp_path / "out"), "--nbits", "8", "--quiet"]
+        code, _, errors = run(*command, "--skip-layer", "fc")
+        assert code == 1
+        first, *_, last = errors.splitlines()
+        assert first == (f"refquant: error: {models[0]}: the model has no layer 'fc'")
+        assert last == "refquant: 1 of 2 models failed"
+        assert os.listdir(tmp_path / "out") == ["c.mlmodel"]
+        assert run(*command, "--skip-layer", "zz")[0] == 1
+
+    def test_memory(
+        self, run: Any, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that is too much may be followed by smaller ones."""
+        function, sizes = refquant.quantize_weights, iter([1 << 40, 1])
+
+        def quantize(*arguments: Any, **options: Any) -> Any:
+            if next(sizes) > 1:
+                raise MemoryError
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(refquant, "quantize_weights", quantize)
+        code, output, errors = run(
+            "quantize", models[0], models[2], str(tmp_path / "out"), "--nbits", "16", "--quiet"
+        )
+        assert (code, output) == (1, "")
+        assert errors.splitlines() == [
+            f"refquant: error: {models[0]}: not enough memory",
+            "refquant: 1 of 2 models failed",
+        ]
+        assert os.listdir(tmp_path / "out") == ["c.mlmodel"]
 
     def test_options_between(self, run: Any, models: list[str], tmp_path: Path) -> None:
         for number, split in enumerate([0, 1, 2, 3]):
@@ -455,6 +526,43 @@ class TestBadUsage:
         assert (code, output) == (2, "")
         assert message in errors
         assert not os.path.exists(out)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "quantize MODEL EMPTY --nbits 8 --force",
+            "quantize EMPTY OUT --nbits 8",
+            "quantize MODEL EMPTY FOLDER --nbits 8",
+            "inspect EMPTY",
+            "compare MODEL EMPTY",
+            "validate MODEL EMPTY",
+            "demo --output EMPTY",
+        ],
+    )
+    def test_empty_names(
+        self, command: str, run: Any, model: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A variable of the shell that is not set does not stand for the current folder."""
+        monkeypatch.chdir(tmp_path)
+        before = Path(model).read_bytes()
+        words = {"MODEL": "in.mlmodel", "EMPTY": "", "OUT": out, "FOLDER": "folder"}
+        code, output, errors = run(*(words.get(word, word) for word in command.split()))
+        assert (code, output, errors) == (2, "", "refquant: error: an empty name names no file\n")
+        assert os.listdir(tmp_path) == ["in.mlmodel"]
+        assert Path(model).read_bytes() == before
+
+    def test_names_that_look_like_options(
+        self, run: Any, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        os.rename(model, "-dash.mlmodel")
+        assert run("validate", "--", "-dash.mlmodel")[0] == 0
+        assert run("quantize", "--nbits", "8", "--quiet", "--", "-dash.mlmodel", "o.mlmodel") == (0, "", "")
+        assert run("dequantize", "--quiet", "--", "o.mlmodel", "--json") == (0, "", "")
+        assert sorted(os.listdir()) == ["--json", "-dash.mlmodel", "o.mlmodel"]
+        assert run("inspect", "--json", "--", "--json")[0] == 0
+        assert run("validate", "-dash.mlmodel")[0] == 2
+        assert shell("validate", "--", "-", input=Path("o.mlmodel").read_bytes()).returncode == 0
 
     def test_no_command(self, run: Any) -> None:
         code, _, errors = run()
@@ -619,6 +727,13 @@ class TestBadInput:
             assert errors.startswith("Traceback")
             assert errors.splitlines()[-1].startswith("refquant: error: ")
 
+    def test_too_little_memory(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(commands, "inspect_weights", fail)
+        assert run("inspect", model) == (1, "", "refquant: error: not enough memory\n")
+
     def test_interrupted(self, run: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
@@ -632,7 +747,16 @@ class TestInspect:
         code, output, _ = run("inspect", model)
         lines = output.splitlines()
         assert code == 0
-        assert lines[0].split() == ["layer", "type", "tensor", "shape", "format", "bits", "scales", "bytes"]
+        assert lines[0].split() == [
+            "layer",
+            "type",
+            "tensor",
+            "shape",
+            "format",
+            "bits",
+            "scales/entries",
+            "bytes",
+        ]
         assert lines[1].split() == ["fc", "innerProduct", "weights", "2x2", "float32", "32", "16"]
         assert lines[2].split() == ["fc", "innerProduct", "bias", "2", "float32", "32", "8"]
         assert lines[4] == "2 tensors, 6 weights in 24 bytes"
@@ -642,14 +766,14 @@ class TestInspect:
         path = str(tmp_path / "row.mlmodel")
         save(inner_product([float(n) for n in range(100)]), path)
         run("quantize", path, out, "--nbits", "4")
-        total = "1 tensors, 100 weights in 58 bytes, 6.90 times smaller than in float32"
+        total = "1 tensor, 100 weights in 58 bytes, 6.90 times smaller than in float32"
         assert run("inspect", out)[1].splitlines()[-1] == total
 
     def test_lut_and_uncovered(self, run: Any, tmp_path: Path) -> None:
         path = str(tmp_path / "custom.mlmodel")
         save(refquant.quantize_weights(network(ROWS["custom"]), 2, "kmeans"), path)
         output = run("inspect", path)[1]
-        assert "4 (table)" in output
+        assert output.splitlines()[2].split()[-4:] == ["lut", "2", "4", "25"]
         assert "weights[0] *" in output
         assert output.endswith("* quantization leaves this tensor alone\n")
 
@@ -725,6 +849,16 @@ class TestDemo:
             made = tmp_path / "models" / f"digits_{name}_{nbits}.mlmodel"
             assert f"{made.stat().st_size:,}" == size
 
+    def test_nothing_is_overwritten(self, run: Any, tmp_path: Path) -> None:
+        mine = tmp_path / "digits_linear_8.mlmodel"
+        mine.touch()
+        code, output, errors = run("demo", "--output", str(tmp_path))
+        assert (code, output) == (1, "")
+        assert errors == f"refquant: error: {mine} exists already; --force overwrites it\n"
+        assert os.listdir(tmp_path) == [mine.name]
+        assert run("demo", "--output", str(tmp_path), "--force")[::2] == (0, "")
+        assert mine.stat().st_size > 0
+
     def test_every_mode_is_explained(self) -> None:
         assert set(cli.MODES) == set(MODES.values())
 
@@ -734,6 +868,72 @@ class TestDemo:
             code, output, _ = run(*command, "--help")
             assert code == 0
             assert max(map(len, output.splitlines())) <= 80
+
+
+class TestLongNames:
+    """A name as long as the file, of a layer with many tensors, is not shown whole with each of them."""
+
+    LENGTH, TENSORS = 20_000, 500
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        return self.saved(tmp_path, rawValue=b"x")
+
+    def saved(self, folder: Path, **more: bytes) -> str:
+        """Make the model; with more in its tensors, each of them has a fault."""
+        made = network(ROWS["innerProduct"])
+        layer = made.neuralNetwork.layers.add(name="\n" + "x" * (self.LENGTH - 2) + "y")
+        layer.custom.className = "odd"
+        for _ in range(self.TENSORS):
+            layer.custom.weights.add(float16Value=b"xx", **more)
+        path = folder / "long.mlmodel"
+        save(made, path)
+        return str(path)
+
+    def test_tables(self, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        lengths = []
+
+        def plain(text: str) -> str:
+            lengths.append(len(text))
+            return errors.plain(text)
+
+        monkeypatch.setattr(terminal, "plain", plain)
+        code, output, _ = run("inspect", self.saved(tmp_path))
+        assert code == 0
+        assert max(map(len, output.splitlines())) < errors.LONGEST_NAME + 100
+        assert max(lengths) == errors.LONGEST_NAME
+
+    @pytest.mark.parametrize("command", ["inspect", "validate"])
+    def test_json(self, command: str, run: Any, path: str, tmp_path: Path) -> None:
+        if command == "inspect":
+            path = self.saved(tmp_path)
+        _, output, _ = run(command, path, "--json")
+        found = json.loads(output)
+        last = (found["tensors"] if command == "inspect" else found["files"][0]["faults"])[-1]
+        assert last["layer"] == errors.shorten("\n" + "x" * (self.LENGTH - 2) + "y", errors.LONGEST_NAME)
+        assert len(output) < self.TENSORS * (errors.LONGEST_NAME + 400)
+
+    def test_names_that_are_meant(self, run: Any, tmp_path: Path) -> None:
+        """300 characters are exact, whatever they are."""
+        name = "\u5c64\n" * 150
+        made = inner_product([1.0])
+        made.neuralNetwork.layers[0].name = name
+        path = str(tmp_path / "name.mlmodel")
+        save(made, path)
+        for command in (["inspect", path], ["compare", path, path]):
+            found = json.loads(run(*command, "--json")[1])
+            assert [tensor["layer"] for tensor in found["tensors"]] == [name]
+
+    def test_names_in_one_model_only(self, run: Any, path: str, model: str) -> None:
+        made = inner_product([1.0])
+        made.neuralNetwork.layers[0].name = "x" * self.LENGTH
+        save(made, path)
+        code, output, _ = run("compare", path, model)
+        assert code == 0
+        assert max(map(len, output.splitlines())) < errors.LONGEST_NAME + 20
+        found = json.loads(run("compare", path, model, "--json")[1])
+        assert found["only_in_first"] == [[errors.shorten("x" * self.LENGTH, errors.LONGEST_NAME), "weights"]]
+        assert ["fc", "weights"] in found["only_in_second"]
 
 
 class TestNamesFromAModel:
@@ -749,6 +949,7 @@ class TestNamesFromAModel:
             made.neuralNetwork.layers[0].name = self.NAME
             paths[name] = str(tmp_path / f"{name}.mlmodel")
             save(made, paths[name])
+        paths["FOLDER"] = str(tmp_path / "folder")
         return {**paths, "SAMPLE": str(sample.model_path()), "OUT": str(tmp_path / "out.mlmodel")}
 
     @pytest.mark.parametrize(
@@ -764,6 +965,7 @@ class TestNamesFromAModel:
             "quantize GOOD OUT --nbits 2 --mode kmeans_lut --certify --timings",
             "quantize BAD OUT --nbits 8",
             "quantize BAD OUT --nbits 8 --debug",
+            "quantize BAD SAMPLE FOLDER --nbits 8 --debug --quiet",
         ],
     )
     def test_shown_in_plain_characters(self, run: Any, paths: dict[str, str], command: str) -> None:
@@ -774,12 +976,79 @@ class TestNamesFromAModel:
         )
         assert all(c.isprintable() or c == "\n" for c in shown)
 
+    def test_in_the_texts_of_errors_and_warnings(self, paths: dict[str, str]) -> None:
+        """Whoever prints them is as safe; the name itself is data of the error."""
+        where = "layer 'red\\x1b[31m\\x07\\u202e\\nfc' (innerProduct), tensor weights"
+        with pytest.raises(refquant.NonFiniteError) as caught:
+            refquant.quantize_weights(paths["BAD"], 8)
+        assert str(caught.value).startswith(f"{where}[1]: ")
+        assert caught.value.layer == self.NAME
+        (fault,) = refquant.validate_model(paths["BAD"])
+        assert str(fault).startswith(f"{where}[1]: ")
+        assert fault.layer == self.NAME
+        with pytest.warns(refquant.RefquantWarning) as told:
+            errors.warn("look", self.NAME, "innerProduct", "weights")
+        assert str(told[0].message) == f"{where}: look"
+
+    def test_no_line_of_its_own_in_a_traceback(self, capsys: pytest.CaptureFixture[str]) -> None:
+        try:
+            try:
+                raise ValueError("cause\nrefquant: fake line")
+            except ValueError as error:
+                raise OSError("evil\n  File fake\nrefquant: fake line") from error
+        except OSError:
+            terminal.say_why()
+        lines = capsys.readouterr().err.splitlines()
+        assert "ValueError: cause\\nrefquant: fake line" in lines
+        assert lines[-1] == "OSError: evil\\n  File fake\\nrefquant: fake line"
+        assert "The above exception was the direct cause of the following exception:" in lines
+        assert [line for line in lines if line.startswith("refquant")] == []
+
 
 class TestAsAProgram:
     def test_streams(self) -> None:
         done = shell("quantize", "-", "-", "--nbits", "8", "--quiet", input=sample.model_bytes())
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout == refquant.quantize_weights(sample.model_bytes(), 8)
+
+    @pytest.mark.parametrize("method", ["default", "spawn"])
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_what_is_printed_beside_a_model(self, jobs: str, method: str, tmp_path: Path) -> None:
+        """It goes to stderr: when the function is found, when it works, by whatever way."""
+        (tmp_path / "loud.py").write_text(
+            "import os\n"
+            "print('imported')\n"
+            "def f(nbits, weights):\n"
+            "    print('works')\n"
+            "    os.write(1, b'works\\n')\n"
+            "    return [float(n) for n in range(1 << nbits)], [0] * len(weights)\n"
+        )
+        start = "" if method == "default" else "multiprocessing.set_start_method('spawn')"
+        program = f"import multiprocessing\nif __name__ == '__main__':\n    {start or 'pass'}\n"
+        program += "    from refquant.cli import main\n    raise SystemExit(main())\n"
+        (tmp_path / "program.py").write_text(program)
+        arguments = ["quantize", str(sample.model_path()), "-", "--nbits", "2", "--quiet", "--jobs", jobs]
+        arguments += ["--mode", "custom_lut", "--lut-function", "loud:f"]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(tmp_path / "program.py"), *arguments],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        )
+        assert done.returncode == 0, done.stderr
+        assert refquant.validate_model(done.stdout) == []
+        said = done.stderr.replace(b"imported", b"").replace(b"works", b"")  # two processes may share a line
+        assert (b"imported" in done.stderr, b"works" in done.stderr, said.strip()) == (True, True, b"")
+
+    @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no path for what is open")
+    @pytest.mark.parametrize("target", ["/dev/stdout | cat > {out}", ">(cat > {out}); wait $!"])
+    def test_pipes_of_a_shell(self, target: str, model: str, out: str) -> None:
+        command = f"{sys.executable} -m refquant quantize {model} --nbits 8 --quiet --force"
+        program = f"{command} {target.format(out=out)}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert load(out) == refquant.quantize_weights(load(model), 8)
 
     def test_nobody_reads(self) -> None:
         program = f"{sys.executable} -m refquant inspect {sample.model_path()} --json | head -c 1"
@@ -804,6 +1073,19 @@ class TestAsAProgram:
             )
         assert done.returncode == 1
         assert done.stderr == b"refquant: error: cannot write the output: No space left on device\n"
+
+    @pytest.mark.skipif(os.name != "posix", reason="pipes as a shell makes them")
+    @pytest.mark.parametrize("options", ["", "--verbose", "--timings", "--jobs 2"])
+    @pytest.mark.parametrize("errors", ["2>/dev/full", "2>&1 >/dev/null | head -c 1", "2>&1 | true"])
+    def test_nobody_reads_the_errors(self, errors: str, options: str, models: list[str], out: str) -> None:
+        """What cannot be said is lost, and nothing else."""
+        if "full" in errors and not os.path.exists("/dev/full"):
+            pytest.skip("no device that is always full")
+        command = f"{sys.executable} -m refquant quantize {models[2]} {out} --nbits 8 {options} {errors}"
+        program = f"{command}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert refquant.validate_model(out) == []
 
     def test_plain_output(self, tmp_path: Path) -> None:
         path = tmp_path / "層.mlmodel"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,8 @@ PART = 1 << 24
 PACKAGE = ".mlpackage"
 #: Name of a package's list of contents.
 MANIFEST = "Manifest.json"
+#: Most bytes of it: it names a few files, in packages that are meant.
+LARGEST_MANIFEST = 1 << 24
 #: Author and path within a package's data of the model file. Source: packages that Core ML tools write.
 AUTHOR = "com.apple.CoreML"
 PACKAGE_FILE = f"{AUTHOR}/model.mlmodel"
@@ -34,6 +37,8 @@ def read(path: Path) -> bytes:
     try:
         file = _package_file(path) if path.is_dir() else path
         if not file.is_file():
+            if file is not path and file.exists():
+                raise FileError(f"{file} is not a file")
             with file.open("rb") as stream:
                 return read_stream(stream, path)
         check_size(file.stat().st_size, path)
@@ -41,7 +46,8 @@ def read(path: Path) -> bytes:
     except FileError:
         raise
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {path}: {_why(error)}") from error
+        file = getattr(error, "filename", None) or path  # in a package, that which is missing
+        raise FileError(f"cannot read {file}: {_why(error)}") from error
 
 
 def read_stream(stream: IO[bytes], what: object = "the input") -> bytes:
@@ -79,9 +85,16 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) 
 
     A file that was there keeps its permissions, and a symbolic link still points to it; another hard link to
     it keeps what it held. Raises FileError; a failure leaves the target as it was and nothing beside it. With
-    `overwrite=False`, of several processes that write one file exactly one does. Rule: FILE-6.
+    `overwrite=False`, of several processes that write one file exactly one does. What cannot be replaced, as
+    a pipe, is written into. Raises ArgumentError for what is no path. Rule: FILE-6.
     """
+    name = _name(path)
     try:
+        if _cannot_be_replaced(name):
+            if not overwrite:
+                raise FileExistsError
+            Path(name).write_bytes(data)
+            return
         target = Path(os.path.realpath(path))
         if target.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -93,8 +106,6 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) 
             _write_package(target, data, overwrite)
         elif target.is_dir():
             raise FileError(f"{path} is a folder")
-        elif target.exists() and not target.is_file():
-            target.write_bytes(data)  # a device or a pipe cannot be replaced
         else:
             write_whole(target, data, overwrite=overwrite)
     except FileError:
@@ -103,6 +114,30 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) 
         raise FileError(f"{path} exists already") from error
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write {path}: {_why(error)}") from error
+
+
+def _name(path: object) -> str:
+    """Give the text of a path. Raises ArgumentError for what is none."""
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise ArgumentError(f"cannot write to {type(name).__name__}: pass a path")
+    if not name:
+        raise ArgumentError("an empty name names no file")
+    return name
+
+
+def _cannot_be_replaced(name: str) -> bool:
+    """Tell whether a path leads to what has no name to give away: a device, a pipe, a file that was removed.
+
+    Those that are open have paths in /dev/fd, which are links to names that nobody can open.
+    """
+    try:
+        found = os.stat(name)
+    except OSError:
+        return False
+    if stat.S_ISREG(found.st_mode):
+        return found.st_nlink == 0 and not os.path.exists(os.path.realpath(name))
+    return not stat.S_ISDIR(found.st_mode)
 
 
 def check_size(size: int, what: object = "the model") -> None:
@@ -125,18 +160,37 @@ def _package_file(folder: Path) -> Path:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise FileError(f"{folder} is a folder without {MANIFEST}, so not a package with a model")
-    import json  # takes longer to import than a file to read, and packages are rare
-
+    content = _content(manifest)
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        name = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
-        inner = Path(os.path.normpath(name))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        inner = _inside(content["itemInfoEntries"][content["rootModelIdentifier"]]["path"])
+    except (KeyError, TypeError) as error:
         raise FileError(f"{manifest} does not name a model file") from error
-    # By name only: a link within the package may lead out of it, as in caches of downloads.
-    if inner.is_absolute() or inner.parts[:1] in ((), ("..",)):
+    if inner is None:
         raise FileError(f"{manifest} names a file outside the package")
     return folder / "Data" / inner
+
+
+def _content(manifest: Path) -> Any:
+    """Read a manifest. Raises FileError and OSError."""
+    import json  # takes longer to import than a file to read, and packages are rare
+
+    with manifest.open("rb") as file:
+        data = file.read(LARGEST_MANIFEST + 1)
+    if len(data) > LARGEST_MANIFEST:
+        raise FileError(f"{manifest} has more than {LARGEST_MANIFEST:,} bytes, too many to name a few files")
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{manifest} does not name a model file") from error
+
+
+def _inside(name: str) -> Path | None:
+    """Give the place in a package's data that a manifest names; None where that is outside.
+
+    By name only: a link within the package may lead out of it, as in caches of downloads.
+    """
+    inner = Path(os.path.normpath(name))
+    return None if inner.is_absolute() or inner.parts[:1] in ((), ("..",)) else inner
 
 
 def _write_package(target: Path, data: bytes, overwrite: bool) -> None:
@@ -148,8 +202,11 @@ def _write_package(target: Path, data: bytes, overwrite: bool) -> None:
             return
         if not overwrite:
             raise FileExistsError
+    if (target / MANIFEST).is_dir():
+        raise FileError(f"{target / MANIFEST} is a folder")
+    before = _named(target)
     _put(target, data)
-    _sweep(target)
+    _sweep(target, before)
 
 
 def _is_package(folder: Path) -> bool:
@@ -206,14 +263,44 @@ def _put(folder: Path, data: bytes) -> None:
         contents(True)
 
 
-def _sweep(folder: Path) -> None:
+def _named(folder: Path) -> list[Path]:
+    """List the files and folders that a package's manifest names; none where it cannot be understood."""
+    try:
+        entries = _content(folder / MANIFEST)["itemInfoEntries"].values()
+        inside = [_inside(entry["path"]) for entry in entries]
+    except (OSError, KeyError, TypeError, AttributeError):
+        return []
+    return [folder / "Data" / inner for inner in inside if inner is not None]
+
+
+def _sweep(folder: Path, named: list[Path]) -> None:
     """Remove from a package's data, as far as that goes, what its manifest has ceased to name."""
-    file = folder / "Data" / PACKAGE_FILE
-    for inner, folders, files in os.walk(folder / "Data", topdown=False):
+    data = folder / "Data"
+    for old in named:
+        with suppress(OSError, ValueError):  # a ValueError: no file can have such a name
+            # No link on the way, which may lead out of the package.
+            if Path(os.path.realpath(old.parent)) == old.parent and not _holds(old, data / PACKAGE_FILE):
+                _remove(old)
+                while (old := old.parent) != data:
+                    os.rmdir(old)  # unless it is not empty
+
+
+def _holds(old: Path, file: Path) -> bool:
+    """Tell whether a path is that of a file, or of a folder around it, be it in other letters."""
+    status = os.lstat(old)
+    return any(os.path.samestat(status, os.lstat(each)) for each in (file, *file.parents))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it but what is another's, at work."""
+    if path.is_symlink() or not path.is_dir():
+        os.unlink(path)
+        return
+    for inner, folders, files in os.walk(path, topdown=False):
         for name in files:
-            if Path(inner, name) != file and not name.startswith(HIDDEN):  # which is another's, at work
-                with suppress(OSError):
-                    os.unlink(Path(inner, name))
+            if not name.startswith(HIDDEN):
+                os.unlink(Path(inner, name))
         for name in folders:
             with suppress(OSError):  # one that is not empty stays
                 os.rmdir(Path(inner, name))
+    os.rmdir(path)

@@ -326,6 +326,25 @@ class TestBadFiles:
         with pytest.raises(FileError, match="cannot write"):
             save(model, "nul\0within.mlmodel")
 
+    @pytest.mark.parametrize("path", [None, 3, b"x.mlmodel", io.BytesIO(), Path])
+    def test_what_is_no_path(self, path: Any, model: Model) -> None:
+        with pytest.raises(ArgumentError, match=f"^cannot write to {type(path).__name__}: pass a path$"):
+            MLModel(model).save(path)
+
+    def test_paths_of_bytes_and_of_nothing(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class OfBytes(os.PathLike):  # type: ignore[type-arg]
+            def __fspath__(self) -> bytes:
+                return b"x.mlmodel"
+
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ArgumentError, match=r"^cannot write to bytes: pass a path$"):
+            save(model, OfBytes())
+        with pytest.raises(ArgumentError, match=r"^an empty name names no file$"):
+            save(model, "")
+        assert os.listdir(tmp_path) == []
+
     @pytest.mark.parametrize("error", [OSError(errno.EIO, "It fails"), OSError("It fails")])
     @pytest.mark.parametrize(("read", "what"), [(load, "the file"), (disk.read_stream, "the input")])
     def test_a_file_that_fails(self, read: Callable[[Any], object], what: str, error: OSError) -> None:
@@ -709,26 +728,153 @@ class TestPackages:
         finally:
             locale.setlocale(locale.LC_CTYPE, before)
 
-    def test_other_names_within(self, model: Model, tmp_path: Path) -> None:
-        """What the manifest ceases to name goes, but for what another writes at the time; what it never knew
-        stays, beside its data.
+    def package(self, folder: Path, model: Model, *names: str) -> Path:
+        """Save a package, move its model to the first of these names, make files of the others, and name all
+        of them in its manifest; one with a slash at its end is that of a folder.
         """
+        path = folder / "a.mlpackage"
+        save(model, path)
+        manifest = json.loads((path / "Manifest.json").read_text())
+        entries = manifest["itemInfoEntries"]
+        entries[manifest["rootModelIdentifier"]]["path"] = names[0]
+        for number, name in enumerate(names[1:]):
+            entries[f"{number}"] = {"path": name}
+            file = path / "Data" / name / "in" / "it" if name.endswith("/") else path / "Data" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"more")
+        (path / "Data" / names[0]).parent.mkdir(parents=True, exist_ok=True)
+        (path / "Data/com.apple.CoreML/model.mlmodel").rename(path / "Data" / names[0])
+        (path / "Manifest.json").write_text(json.dumps(manifest))
+        assert load(path) == model
+        return path
+
+    def files(self, path: Path) -> list[str]:
+        """List the files and the empty folders of a package's data."""
+        data = path / "Data"
+        found = [p for p in data.rglob("*") if not p.is_dir() or not any(p.iterdir())]
+        return sorted(p.relative_to(data).as_posix() for p in found)
+
+    def test_other_names_within(self, model: Model, tmp_path: Path) -> None:
+        """What the manifest ceases to name goes, but for what another writes at the time."""
+        path = self.package(
+            tmp_path,
+            model,
+            "other.tool/m.mlmodel",
+            "other.tool/b/weights/",
+            "a/b/c",
+            "com.apple.CoreML/more/",
+        )
+        (path / "Data/com.apple.CoreML/more/in/.refquant-1.tmp").touch()
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert self.files(path) == [
+            "com.apple.CoreML/model.mlmodel",
+            "com.apple.CoreML/more/in/.refquant-1.tmp",
+        ]
+
+    def test_names_that_the_manifest_never_knew(self, model: Model, tmp_path: Path) -> None:
+        """They stay, be they in folders of what goes."""
+        path = self.package(tmp_path, model, "other.tool/m.mlmodel")
+        for name in ("read me", "Data/read me", "Data/other.tool/mine", "Data/com.apple.CoreML/in.mlmodel"):
+            (path / name).write_bytes(b"mine")
+        save(network(ROWS["gru"]), path)
+        mine = ["com.apple.CoreML/in.mlmodel", "com.apple.CoreML/model.mlmodel", "other.tool/mine", "read me"]
+        assert self.files(path) == mine
+        assert sorted(os.listdir(path)) == ["Data", "Manifest.json", "read me"]
+
+    @pytest.mark.parametrize(
+        "name", ["gone", "com.apple.CoreML", ".", "com.apple.CoreML/../com.apple.CoreML/model.mlmodel", "\0"]
+    )
+    def test_names_that_are_nothing_to_remove(self, name: str, model: Model, tmp_path: Path) -> None:
+        """A folder around the model, the model by another name, and what is not there or cannot be."""
+        path = self.package(tmp_path, model, "com.apple.CoreML/m.mlmodel", "old")
+        manifest = json.loads((path / "Manifest.json").read_text())
+        manifest["itemInfoEntries"] = {"x": {"path": name}, **manifest["itemInfoEntries"]}
+        (path / "Manifest.json").write_text(json.dumps(manifest))
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert self.files(path) == ["com.apple.CoreML/model.mlmodel"]
+
+    @pytest.mark.parametrize(
+        "manifest",
+        [
+            "not json",
+            "{}",
+            "3",
+            '{"itemInfoEntries": ["old"]}',
+            '{"itemInfoEntries": {"A": {}, "B": {"path": "old"}}}',
+            '{"itemInfoEntries": {"A": "old"}}',
+            '{"itemInfoEntries": {"A": {"path": 3}, "B": {"path": "old"}}}',
+            '{"itemInfoEntries": {"A": {"path": "../outside"}, "B": {"path": "../../outside"}}}',
+        ],
+    )
+    def test_manifest_that_names_nothing(self, manifest: str, model: Model, tmp_path: Path) -> None:
+        """A package that nobody can read is replaced, and its files stay."""
+        path = self.package(tmp_path, model, "com.apple.CoreML/model.mlmodel", "old")
+        for outside in (path / "outside", tmp_path / "outside"):
+            outside.touch()
+        (path / "Manifest.json").write_text(manifest)
+        save(network(ROWS["gru"]), path)
+        assert load(path) == network(ROWS["gru"])
+        assert self.files(path) == ["com.apple.CoreML/model.mlmodel", "old"]
+        assert (path / "outside").exists()
+        assert (tmp_path / "outside").exists()
+
+    def test_names_that_lead_out(self, model: Model, tmp_path: Path) -> None:
+        """A link goes, and not what it leads to; behind a link to a folder, nothing does."""
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "mine").touch()
+        path = self.package(tmp_path, model, "com.apple.CoreML/model.mlmodel", "file", "folder", "way")
+        for name in ("file", "folder", "way"):
+            (path / "Data" / name).unlink()
+            (path / "Data" / name).symlink_to(outside / "mine" if name == "file" else outside)
+        manifest = path / "Manifest.json"
+        manifest.write_text(manifest.read_text().replace('"way"', '"way/mine"'))
+        save(network(ROWS["gru"]), path)
+        assert sorted(os.listdir(path / "Data")) == ["com.apple.CoreML", "way"]
+        assert os.listdir(outside) == ["mine"]
+
+    def test_a_folder_for_a_manifest(self, model: Model, tmp_path: Path) -> None:
+        """That is seen before the model has been replaced."""
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
+        (path / "Manifest.json").unlink()
+        (path / "Manifest.json").mkdir()
+        with pytest.raises(FileError, match=r"Manifest\.json is a folder"):
+            save(network(ROWS["gru"]), path)
+        assert load(path / "Data/com.apple.CoreML/model.mlmodel") == model
+
+    @pytest.mark.skipif(os.name != "posix", reason="pipes with names are POSIX's")
+    @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+    def test_what_is_no_file_within(self, kind: str, model: Model, tmp_path: Path) -> None:
+        """A pipe would be waited for."""
         path = tmp_path / "a.mlpackage"
         save(model, path)
         file = path / "Data/com.apple.CoreML/model.mlmodel"
-        (path / "Data/other.tool/weights").mkdir(parents=True)
-        file.rename(path / "Data/other.tool/m.mlmodel")
-        (path / "Data/other.tool/weights/weight.bin").write_bytes(b"weights")
-        (path / "Data/com.apple.CoreML/.refquant-1.tmp").touch()
-        (path / "read me").touch()
+        file.unlink()
+        make = {"pipe": os.mkfifo, "folder": os.mkdir, "device": partial(os.symlink, "/dev/zero")}
+        make[kind](file)  # type: ignore[operator]
+        with pytest.raises(FileError, match=r"model\.mlmodel is not a file"):
+            load(path)
+        if kind == "pipe":
+            (path / "Manifest.json").unlink()
+            os.mkfifo(path / "Manifest.json")
+            with pytest.raises(FileError, match=r"a folder without Manifest\.json"):
+                load(path)
+
+    def test_long_manifest(self, model: Model, tmp_path: Path) -> None:
+        """It is not read to its end."""
+        path = tmp_path / "a.mlpackage"
+        save(model, path)
         manifest = path / "Manifest.json"
-        manifest.write_text(manifest.read_text().replace("com.apple.CoreML/model", "other.tool/m"))
+        manifest.write_bytes(manifest.read_bytes().ljust(1 << 24))
         assert load(path) == model
+        os.truncate(manifest, (1 << 24) + 1)
+        with pytest.raises(FileError, match=r"Manifest\.json has more than 16,777,216 bytes, too many"):
+            load(path)
         save(network(ROWS["gru"]), path)
         assert load(path) == network(ROWS["gru"])
-        assert sorted(os.listdir(path)) == ["Data", "Manifest.json", "read me"]
-        assert os.listdir(path / "Data") == ["com.apple.CoreML"]
-        assert sorted(os.listdir(path / "Data/com.apple.CoreML")) == [".refquant-1.tmp", "model.mlmodel"]
 
     def test_links_within(self, model: Model, tmp_path: Path) -> None:
         """Caches of downloads keep files elsewhere and link to them: those are not this package's."""
@@ -760,7 +906,10 @@ class TestPackages:
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": 3}}}', "does not name"),
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "../../x"}}}', "outside"),
             ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "/etc/passwd"}}}', "outside"),
-            ('{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "gone"}}}', "No such file"),
+            (
+                '{"rootModelIdentifier": "A", "itemInfoEntries": {"A": {"path": "gone"}}}',
+                r"gone: No such file",
+            ),
         ],
     )
     def test_bad_manifest(self, manifest: str, message: str, tmp_path: Path) -> None:

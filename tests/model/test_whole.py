@@ -370,6 +370,48 @@ class TestNamesAndLinks:
             os.close(reader)
         assert pipe.is_fifo()
 
+    @pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="no paths for what is open")
+    def test_pipe_without_a_name(self) -> None:
+        """As a shell gives one for `>(program)`: its path is a link to a name that is none."""
+        reader, writer = os.pipe()
+        try:
+            path = f"/dev/fd/{writer}"
+            with pytest.raises(FileError, match="exists already"):
+                disk.write(path, OLD, overwrite=False)
+            disk.write(path, b"new")
+            assert os.read(reader, 100) == b"new"
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such paths are no links")
+    @pytest.mark.parametrize("overwrite", [True, False])
+    def test_file_that_was_removed(self, overwrite: bool, tmp_path: Path) -> None:
+        """It is still open, and there is no other way to it: no new file gets a name like its old one."""
+        path = tmp_path / "a.mlmodel"
+        with path.open("w+b") as file:
+            file.write(NEW + NEW)
+            file.flush()
+            path.unlink()
+            if overwrite:
+                disk.write(f"/dev/fd/{file.fileno()}", NEW)
+            else:
+                with pytest.raises(FileError, match="exists already"):
+                    disk.write(f"/dev/fd/{file.fileno()}", NEW, overwrite=False)
+            file.seek(0)
+            assert file.read() == (NEW if overwrite else NEW + NEW)
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such paths are no links")
+    def test_file_that_is_open(self, way: str, tmp_path: Path) -> None:
+        """What has a name is replaced, as by that name."""
+        path = tmp_path / "a.mlmodel"
+        path.write_bytes(OLD)
+        with path.open("r+b") as file:
+            disk.write(f"/dev/fd/{file.fileno()}", NEW)
+            assert file.read() == OLD
+        assert path.read_bytes() == NEW
+
     def test_hard_link(self, way: str, tmp_path: Path) -> None:
         """The name gets the new file; another name of the old file still has that."""
         path, other = tmp_path / "a.mlmodel", tmp_path / "b.mlmodel"

@@ -81,7 +81,7 @@ class TestContents:
 class TestRuns:
     @pytest.mark.parametrize("name", INTERPRETERS, ids=os.path.basename)
     def test_every_mode(self, name: str, pyz: Path) -> None:
-        output_of(interpreter(name), *ALONE, pyz, "demo", "--output", "made", cwd=pyz.parent)
+        output_of(interpreter(name), *ALONE, pyz, "demo", "--output", "made", "--force", cwd=pyz.parent)
         made = {path.name: path.read_bytes() for path in (pyz.parent / "made").iterdir()}
         assert sorted(made.values()) == sorted(result.model for result in demo.results())
 
