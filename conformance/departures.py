@@ -58,6 +58,7 @@ class Row(NamedTuple):
     case: str
     theirs: str
     ours: str
+    #: A rule, or several with commas between.
     rule: str
     #: The older of the two versions looked at, 8.1 and 9.0, that does it.
     since: str

@@ -251,7 +251,10 @@ def _step(
 
 
 def _int8_step(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> list[Step]:
-    """Make a step of a layer's matrix, if it has one, or warn where the format refuses it. Rule: INT8-3."""
+    """Make a step of a layer's matrix, if it has one, or warn where the format refuses it.
+
+    Rule: INT8-3, INT8-4.
+    """
     if layer.WhichOneof("layer") not in MATRIX_MULTIPLIES:
         return []
     site = next(sites(layer))

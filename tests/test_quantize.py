@@ -113,8 +113,8 @@ class TestEveryRow:
 
 
 class TestLeftAsItIs:
-    """TEN-8: A writer that quantizes MUST leave as it is a tensor without float32 weights: absent, half
-    precision already, or quantized already.
+    """TEN-8: A writer that quantizes to 16 bits, or to 1 to 8 bits, MUST leave as it is a tensor without
+    float32 weights: absent, half precision already, or quantized already.
     """
 
     @pytest.mark.parametrize("first", [(16, "linear"), (4, "linear"), (4, "linear_lut")])
@@ -127,7 +127,8 @@ class TestLeftAsItIs:
 
 class TestVersion:
     """FILE-1: `specificationVersion` MUST be at least 2 where a tensor is in half precision, 3 where one is
-    quantized, 5 where one is quantized dynamically; a quantizer MUST raise it so, and MUST NOT lower it.
+    quantized, 5 where one is quantized dynamically. A quantizer MUST raise it so for the tensors that it
+    writes (FILE-10), and MUST NOT lower it.
     """
 
     def test_raised_never_lowered(self) -> None:
@@ -141,8 +142,8 @@ class TestVersion:
     def test_raised_where_nothing_changes(self, kind: str) -> None:
         """FILE-10: A writer MUST raise the version of every network's model to at least 2 for 16 bits, and 3
         for 1 to 8 bits and for dequantization, also where no tensor has changed. For dynamic int8 it MUST
-        raise it to 5 exactly where a layer has been activated, and MUST leave the version of a pipeline as it
-        is.
+        raise it to 5 exactly where a layer has been activated. In every mode it MUST leave the version of a
+        pipeline as it is.
         """
         model = network(lambda net: void(net.relu()))
         if kind != "neuralNetwork":
@@ -818,7 +819,9 @@ class TestInt8:
         assert refquant.activate_int8_int8_matrix_multiplications(made) == made
 
     def test_quantized_layers_are_dequantized_first(self) -> None:
-        """INT8-4: A layer already quantized, or in half precision, MUST be dequantized first."""
+        """INT8-4: Weights in half precision or in codes of 1 to 8 bits MUST be dequantized first; a layer
+        that is dynamic int8 already MUST be left as it is.
+        """
         halved = refquant.quantize_weights(self.exact(inner_product([127.0, 1.75])), 16)
         made = refquant.activate_int8_int8_matrix_multiplications(halved)
         assert only_layer(made).innerProduct.weights.int8RawValue == bytes([127, 1])

@@ -66,7 +66,7 @@ def rows(family: Family) -> None:
         held.scale.extend(0.25 * (i + 1) for i in range(count))
         held.bias.extend(-0.5 * i for i in range(count))
         title = f"{name} of {count} rows with a scale each"
-        ask(family, title, "DEQ-4 LAY-1", "layer DEP-42", model, DEQUANTIZATION)
+        ask(family, title, "DEQ-5 LAY-1", "layer DEP-42", model, DEQUANTIZATION)
 
 
 def absent(family: Family) -> None:
@@ -78,7 +78,7 @@ def absent(family: Family) -> None:
             for gate in ("inputGate", "forgetGate", "blockInput", "outputGate"):
                 held.ClearField(f"{gate}BiasVector")
         title = f"{name} without biases, back"
-        ask(family, title, "DEQ-1 TEN-8", "layer DEP-25", quantized(model), DEQUANTIZATION)
+        ask(family, title, "DEQ-1", "layer DEP-25", quantized(model), DEQUANTIZATION)
     model = chain(product(2, 3, bias=True), Net.relu, Net.bias)
     params(model).CopyFrom(params(quantized(model)))
     ask(family, "codes beside floats, back", "DEQ-1", "layer DEP-24", model, DEQUANTIZATION)

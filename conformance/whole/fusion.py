@@ -77,10 +77,10 @@ def numbers(family: Family) -> None:
     ):
         model = chain(producer, scale((6,), (1,)))
         title = f"{name} without a bias, scale with a bias of one element"
-        ask(family, title, "FUS-6", "fusion DEP-14", model, LINEAR)
+        ask(family, title, "FUS-6 FUS-10", "fusion DEP-14", model, LINEAR)
         model = chain(producer, lambda net: net.bias((1,)))
         title = f"{name} without a bias, bias of one element"
-        ask(family, title, "FUS-7", "fusion DEP-14", model, LINEAR)
+        ask(family, title, "FUS-7 FUS-10", "fusion DEP-14", model, LINEAR)
     for shape, bias in (((1,), None), ((6,), (1,)), ((1,), (6,))):
         model = chain(Net.batchnorm, scale(shape, bias))
         title = f"batchnorm, scale of {shape} with bias of {bias}"
@@ -120,7 +120,7 @@ def vectors(family: Family) -> None:
     for shape in ((6, 1, 1), (1, 1, 1)):
         model = chain(convolution(bias=False), scale(shape, shape))
         flags = "fusion DEP-14" if shape == (1, 1, 1) else "fusion"
-        ask(family, f"a scale of {shape}", "FUS-6", flags, model, LINEAR)
+        ask(family, f"a scale of {shape}", "FUS-6 FUS-10", flags, model, LINEAR)
     model = chain(convolution(), scale((6, 8, 8)))
     ask(family, "a scale over space", "FUS-10", "fusion DEP-15", model, LINEAR)
     model = chain(convolution(), scale((1, 2, 3)))
@@ -289,9 +289,9 @@ def batchnorms(family: Family) -> None:
         title = " and ".join(fields)
         model = chain(convolution(bias=False), batchnorm(**fields))
         flags = "fusion DEP-39" if fields == {"computeMeanVar": True} else "fusion"
-        ask(family, f"convolution, batchnorm with {title}", "FUS-1 FUS-10", flags, model, LINEAR)
+        ask(family, f"convolution, batchnorm with {title}", "FUS-13", flags, model, LINEAR)
         model = chain(batchnorm(**fields), scale())
-        ask(family, f"batchnorm with {title}, scale", "FUS-1 FUS-10", flags, model, LINEAR)
+        ask(family, f"batchnorm with {title}, scale", "FUS-13", flags, model, LINEAR)
     for title, variance, epsilon in (
         ("variance and epsilon of zero", 0.0, 0.0),
         ("a variance below zero", -0.25, 1e-3),

@@ -221,7 +221,10 @@ def _fuse_pair(producer: NeuralNetworkLayer, consumer: NeuralNetworkLayer) -> bo
 
 
 def _target(producer: NeuralNetworkLayer, producer_type: str) -> Target:
-    """Find a producer's two tensors; both must be whole and in float32, the bias may be missing."""
+    """Find a producer's two tensors; both must be whole and in float32, the bias may be missing.
+
+    Rule: FUS-10, FUS-13, FUS-17.
+    """
     if takes_weights(producer):
         raise Unfusable
     weights_name, bias_name = TARGETS[producer_type]

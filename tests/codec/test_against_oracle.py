@@ -427,9 +427,7 @@ class TestThreshold:
 
 
 class TestChannels:
-    """LIN-6: There MUST be one scale and one bias a channel, in channel order; a tensor with one dimension is
-    one channel.
-    """
+    """LIN-6: There MUST be one scale and one bias a channel, in channel order."""
 
     @given(laid_out(), st.integers(1, 8))
     @no_deadline
@@ -450,8 +448,8 @@ class TestChannels:
 
 
 class TestLinearDecoding:
-    """LIN-8: A decoded weight MUST be `code * scale + bias` of the stored values in binary64, rounded once to
-    binary32.
+    """LIN-8: A decoded weight MUST be `code * scale + bias` of the stored values, computed in binary64 and
+    then rounded to binary32.
 
     DEQ-2: One scale MUST serve all channels; a missing bias MUST be read as zero.
     """
@@ -463,8 +461,9 @@ class TestLinearDecoding:
             agree_decoded(stored.codes, stored.scales, stored.biases, one(weights))
 
     def test_sum_rounded_before_it_is_stored(self) -> None:
-        # 1 + 2^-24 + 2^-54: see the oracle's own test of the same name's sense.
+        # 1 + 2^-24 + 2^-54: see the oracle's own test of the same name's sense, and chapter 11.
         agree_decoded([205], [5237765 / 2**54], [1.0], Channels(1, 1, 1))
+        agree_decoded([130], [16519105 / 2**55], [1.0], Channels(1, 1, 1))
 
     @given(layouts, st.data())
     @no_deadline

@@ -142,6 +142,14 @@ def test_nearest(codes: list[int], table: list[float], message: str | None) -> N
         assert judge(asked, clustered(codes, table)) is not None
 
 
+def test_nearest_before_anything_is_rounded() -> None:
+    """KM-2: ... Distances MUST be compared exactly, not after rounding."""
+    given = {"weights": floats_to_hex([2.0**-60]), "nbits": 1}
+    asked = case("kmeans.encode", given, {"entries": 2}, codes={"property": "nearest"})
+    assert judge(asked, clustered([1], [-1.0, 1.0])) is None
+    assert judge(asked, clustered([0], [-1.0, 1.0])) is not None
+
+
 @pytest.mark.parametrize(
     ("entries", "table", "message"),
     [

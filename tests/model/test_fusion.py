@@ -509,8 +509,9 @@ class TestNamesWrittenAgain:
 
 
 class TestNotFusable:
-    """FUS-10: A pair MUST NOT be fused where the producer is not stored in float32, the consumer is
-    quantized, or the consumer's vectors are neither one element nor one an output channel.
+    """FUS-10: A pair MUST NOT be fused where weights or bias of the producer (gamma or beta of a batchnorm)
+    are not in float32, where a vector of the consumer is in codes or has neither one element nor one an
+    output channel, or where one of these tensors does not fill its shape.
     """
 
     def stays(self, model: Model) -> None:
@@ -549,8 +550,8 @@ class TestNotFusable:
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:
-        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is not above zero MUST NOT be fused
-        into a convolution.
+        """FUS-13: ... One with a channel whose `variance + epsilon` is not above zero MUST NOT be fused into
+        a convolution.
         """
         model = chain(conv(), norm())
         b = model.neuralNetwork.layers[1].batchnorm
@@ -572,6 +573,9 @@ class TestNotFusable:
     @pytest.mark.parametrize("flag", ["instanceNormalization", "computeMeanVar"])
     @pytest.mark.parametrize("position", [0, 1])
     def test_factors_that_depend_on_the_input(self, position: int, flag: str) -> None:
+        """FUS-13: A batchnorm with `computeMeanVar` or `instanceNormalization` MUST NOT be fused, neither as
+        producer nor as consumer.
+        """
         model = chain(norm(), scale()) if position == 0 else chain(conv(), norm())
         setattr(model.neuralNetwork.layers[position].batchnorm, flag, True)
         self.stays(model)

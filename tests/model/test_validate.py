@@ -206,12 +206,12 @@ class TestPastBinary32:
 
 
 class TestLayers:
-    """LAY-6: The shape of a bias layer and both shapes of a scale layer MUST have one or three dimensions.
+    """LAY-6: The shapes of a bias layer and of a scale layer ... MUST have one or three dimensions.
     LAY-8: A biDirectionalLSTM MUST have the tensors of two directions. LAY-9: The weights and bias of a
     convolution3d MUST be floats; gamma and beta of a layerNormalization MUST be binary32. LAY-10: Alpha and
     beta of a parametric softplus MUST be in one form. LAY-11: Each tensor of a custom layer MUST have exactly
-    one of its four fields of values filled. HALF-4: Weights and bias of one layer, and the tensors of one
-    recurrent layer, MUST NOT mix binary16 and binary32. INT8-5: Signed codes MUST be the weights of an
+    one of its four fields of values filled. HALF-4: The tensors that one layer uses MUST NOT mix
+    binary16 and binary32. INT8-5: Signed codes MUST be the weights of an
     innerProduct or batchedMatmul whose `int8DynamicQuantize` is true. INT8-6: A layer whose
     `int8DynamicQuantize` is true MUST have one input and no bias.
     """
@@ -499,7 +499,8 @@ class TestSources:
 
 class TestOwnOutput:
     """FILE-9: A quantizer MUST NOT write a fault into a layer that had none, and MUST warn of every fault
-    that is in what it writes.
+    that is in what it writes, other than a number that is not finite, stored or decoded, in a tensor that it
+    has not touched.
     """
 
     def model(self) -> Model:
@@ -596,6 +597,20 @@ class TestOwnOutput:
         selector = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["fc"])
         with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* specificationVersion 3 has no"):
             refquant.quantize_weights(model, 8, "dequantization", selector=selector)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("bias", bending.floats(math.nan, 1.0)), ("bias", linear(b"\1\1", 8, [math.inf]))],
+    )
+    def test_a_number_in_what_is_not_touched(self, field: str, value: WeightParams) -> None:
+        """FILE-9: ... other than a number that is not finite, stored or decoded, in a tensor that it has not
+        touched.
+        """
+        model = bent(FLOATS, {field: value, broken.VERSION: 3})
+        assert len(found(model)) == 1
+        made = refquant.quantize_weights(model, 8, selector=refquant.AdvancedQuantizedLayerSelector(["bias"]))
+        assert found(made) == found(model)
 
     @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
     def test_a_fault_of_our_own_beside_another(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
