@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from refquant import parallel, timing
-from refquant.codec.lut import LutFunction
 from refquant.errors import (
     ArgumentError,
     NotYetError,
@@ -23,7 +22,7 @@ from refquant.model.selectors import (
     MatrixMultiplyLayerSelector,
     QuantizedLayerSelector,
 )
-from refquant.model.stored import ENCODERS, Request
+from refquant.model.stored import ENCODERS, LutFunction, Request
 from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION, guarded
 from refquant.model.walk import (
     OwnedNetwork,

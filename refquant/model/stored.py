@@ -15,11 +15,14 @@ from typing import Callable, NamedTuple, Union, cast
 from refquant.codec import half, int8, kmeans, linear, lut, packing, symmetric
 from refquant.codec.channels import Channels
 from refquant.codec.linear import LinearCodes
-from refquant.codec.lut import LutCodes, LutFunction
+from refquant.codec.lut import LutCodes
 from refquant.errors import HalfRangeError, RefquantError, ShapeError, TensorError
 from refquant.model.layout import Layout
 
 Codes = Union[LinearCodes, LutCodes]
+
+#: The codec's type of a custom function, by which `quantize` calls it too.
+LutFunction = lut.LutFunction
 
 #: The forms in which a tensor can be stored, by name; `empty` is a tensor without values.
 FORMS = ("empty", "float32", "float16", "linear", "lut", "int8")
