@@ -48,9 +48,8 @@ def _run(given: list[str]) -> int:
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon(
-            sys.stdout
-        )  # whoever read it has seen enough; other streams and pipes have errors of their own
+        # Whoever read it has seen enough. Other streams and pipes have errors of their own.
+        abandon(sys.stdout)
     except KeyboardInterrupt:
         return INTERRUPTED
     except _Terminated:
