@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,10 @@ PART = 1 << 24
 
 #: Ending of the name of a package: a folder with a manifest and a model file.
 PACKAGE = ".mlpackage"
+#: What comes of a manifest that is no JSON, is nested too deeply or has other contents.
+UNCLEAR = (ValueError, KeyError, TypeError, RecursionError)
+#: What comes of a file that cannot be removed; a ValueError where no file can have its name.
+STAYS = (OSError, ValueError)
 #: Name of a package's list of contents.
 MANIFEST = "Manifest.json"
 #: Most bytes of it: it names a few files, in packages that are meant.
@@ -136,7 +141,7 @@ def _cannot_be_replaced(name: str) -> bool:
     except OSError:
         return False
     if stat.S_ISREG(found.st_mode):
-        return found.st_nlink == 0 and not os.path.exists(os.path.realpath(name))
+        return not os.path.exists(os.path.realpath(name))
     return not stat.S_ISDIR(found.st_mode)
 
 
@@ -160,10 +165,10 @@ def _package_file(folder: Path) -> Path:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise FileError(f"{folder} is a folder without {MANIFEST}, so not a package with a model")
-    content = _content(manifest)
     try:
+        content = _content(manifest)
         inner = _inside(content["itemInfoEntries"][content["rootModelIdentifier"]]["path"])
-    except (KeyError, TypeError) as error:
+    except UNCLEAR as error:
         raise FileError(f"{manifest} does not name a model file") from error
     if inner is None:
         raise FileError(f"{manifest} names a file outside the package")
@@ -171,17 +176,12 @@ def _package_file(folder: Path) -> Path:
 
 
 def _content(manifest: Path) -> Any:
-    """Read a manifest. Raises FileError and OSError."""
+    """Read a manifest. Raises OSError; FileError where it is too long; and others of UNCLEAR."""
     import json  # takes longer to import than a file to read, and packages are rare
 
-    with manifest.open("rb") as file:
-        data = file.read(LARGEST_MANIFEST + 1)
-    if len(data) > LARGEST_MANIFEST:
+    if manifest.stat().st_size > LARGEST_MANIFEST:
         raise FileError(f"{manifest} has more than {LARGEST_MANIFEST:,} bytes, too many to name a few files")
-    try:
-        return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{manifest} does not name a model file") from error
+    return json.loads(manifest.read_text(encoding="utf-8"))
 
 
 def _inside(name: str) -> Path | None:
@@ -265,10 +265,12 @@ def _put(folder: Path, data: bytes) -> None:
 
 def _named(folder: Path) -> list[Path]:
     """List the files and folders that a package's manifest names; none where it cannot be understood."""
+    if not (folder / MANIFEST).is_file():
+        return []
     try:
-        entries = _content(folder / MANIFEST)["itemInfoEntries"].values()
-        inside = [_inside(entry["path"]) for entry in entries]
-    except (OSError, KeyError, TypeError, AttributeError):
+        entries = _content(folder / MANIFEST)["itemInfoEntries"]
+        inside = [_inside(entries[each]["path"]) for each in entries]
+    except (OSError, *UNCLEAR):
         return []
     return [folder / "Data" / inner for inner in inside if inner is not None]
 
@@ -277,7 +279,7 @@ def _sweep(folder: Path, named: list[Path]) -> None:
     """Remove from a package's data, as far as that goes, what its manifest has ceased to name."""
     data = folder / "Data"
     for old in named:
-        with suppress(OSError, ValueError):  # a ValueError: no file can have such a name
+        with suppress(*STAYS):
             # No link on the way, which may lead out of the package.
             if Path(os.path.realpath(old.parent)) == old.parent and not _holds(old, data / PACKAGE_FILE):
                 _remove(old)
@@ -287,8 +289,8 @@ def _sweep(folder: Path, named: list[Path]) -> None:
 
 def _holds(old: Path, file: Path) -> bool:
     """Tell whether a path is that of a file, or of a folder around it, be it in other letters."""
-    status = os.lstat(old)
-    return any(os.path.samestat(status, os.lstat(each)) for each in (file, *file.parents))
+    same = partial(os.path.samestat, os.lstat(old))
+    return any(map(same, map(os.lstat, (file, *file.parents))))
 
 
 def _remove(path: Path) -> None:

@@ -862,6 +862,9 @@ class TestPackages:
             os.mkfifo(path / "Manifest.json")
             with pytest.raises(FileError, match=r"a folder without Manifest\.json"):
                 load(path)
+            file.unlink()
+            save(network(ROWS["gru"]), path)
+            assert load(path) == network(ROWS["gru"])
 
     def test_long_manifest(self, model: Model, tmp_path: Path) -> None:
         """It is not read to its end."""

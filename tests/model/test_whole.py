@@ -386,12 +386,15 @@ class TestNamesAndLinks:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such paths are no links")
     @pytest.mark.parametrize("overwrite", [True, False])
-    def test_file_that_was_removed(self, overwrite: bool, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("names", [[], ["other.mlmodel"]])
+    def test_file_that_was_removed(self, names: list[str], overwrite: bool, tmp_path: Path) -> None:
         """It is still open, and there is no other way to it: no new file gets a name like its old one."""
         path = tmp_path / "a.mlmodel"
         with path.open("w+b") as file:
             file.write(NEW + NEW)
             file.flush()
+            for name in names:
+                os.link(path, tmp_path / name)
             path.unlink()
             if overwrite:
                 disk.write(f"/dev/fd/{file.fileno()}", NEW)
@@ -400,7 +403,7 @@ class TestNamesAndLinks:
                     disk.write(f"/dev/fd/{file.fileno()}", NEW, overwrite=False)
             file.seek(0)
             assert file.read() == (NEW if overwrite else NEW + NEW)
-        assert os.listdir(tmp_path) == []
+        assert os.listdir(tmp_path) == names
 
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such paths are no links")
     def test_file_that_is_open(self, way: str, tmp_path: Path) -> None:
