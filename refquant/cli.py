@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 import refquant
 from refquant import commands, conversions
-from refquant.quantize import HALF_OVERFLOW
+from refquant.arguments import HALF_OVERFLOW
 from refquant.terminal import abandon, log_as_lines, remarks_may_be_lost, say, say_why, warnings_as_lines
 
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for a command that was

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import refquant
-from refquant.quantize import NBITS
+from refquant.arguments import NBITS
 from tests.luts import ends
 
 #: Every number of bits with every mode that goes with it.

@@ -15,10 +15,10 @@ import pytest
 
 import refquant
 from refquant import cli, commands, conversions, errors, sample, terminal, timing
+from refquant.arguments import MODES
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
-from refquant.quantize import MODES
 from tests.networks import ROWS, Net, described, inner_product, network, void
 
 

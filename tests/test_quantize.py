@@ -16,12 +16,12 @@ import pytest
 
 import refquant
 from refquant import timing
+from refquant.arguments import MODES
 from refquant.model import tensor
-from refquant.model.file import weights_within
 from refquant.model.layers import sites
 from refquant.model.stored import Stored
 from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
-from refquant.quantize import MODES
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
 from tests.codec.runs import normal
 from tests.networks import (

@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any, Callable, NamedTuple
 
 from refquant.errors import RefquantError, ShapeError, TensorError, UpdatableError
-from refquant.model.file import may_hold_weights, weights_within
 from refquant.model.held import KINDS, SHAPELESS, Held, hold
 from refquant.model.layers import FLOAT_LAYERS, INNER_NETWORKS, LAYERS, Row, Site, sites, takes_weights
 from refquant.model.tensor_checks import faults as faults_of_tensor
 from refquant.model.tensor_checks import run, words
 from refquant.model.walk import OwnedNetwork
+from refquant.model.within import may_hold_weights, weights_within
 from refquant.schema.coreml import NeuralNetworkLayer
 
 #: Value of `arrayInputShapeMapping` by which an array input keeps its rank. Source: the format.

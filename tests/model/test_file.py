@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
-from refquant.model.file import MLModel, load, may_hold_weights, save
+from refquant.model.file import MLModel, load, save
 from refquant.model.walk import DEEPEST
+from refquant.model.within import may_hold_weights
 from refquant.report import inspect_weights
 from refquant.schema import coreml
 from refquant.schema.coreml import ActivationParams, Model, NeuralNetworkLayer

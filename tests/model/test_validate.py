@@ -24,11 +24,12 @@ from refquant import Fault, validate_model
 from refquant.codec import packing
 from refquant.codec.packing import pack
 from refquant.model import tensor, tensor_checks
-from refquant.model.file import save, weights_within
+from refquant.model.file import save
 from refquant.model.held import hold
 from refquant.model.layers import sites
 from refquant.model.layout import Layout
 from refquant.model.validate import examine, validation
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model, NeuralNetworkLayer, QuantizationParams, WeightParams
 from refquant.spec import trace
 from tests import bending, broken

@@ -20,7 +20,7 @@ from conformance import departures
 from refquant.conformance import runner, vectors
 from refquant.conformance.judge import judge
 from refquant.model import tensor
-from refquant.model.file import weights_within
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model
 from tests.conftest import TALLY
 from tests.networks import network, void
