@@ -210,8 +210,8 @@ QUANTIZATION = (
     _flag("--certify", "for kmeans_lut: say how near each table is to the best there is"),
     _flag(
         "--no-fuse",
-        "do not work batchnorm, scale and bias layers into those before them, which is done before layers "
-        "are chosen: none is left to be skipped",
+        "keep batchnorm, scale and bias layers, which are else worked into those before them, before layers "
+        "are chosen",
     ),
     _option(
         "--half-overflow",
