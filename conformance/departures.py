@@ -7,6 +7,7 @@ the table. With `--check` nothing is written, and a difference is an error.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -57,6 +58,7 @@ class Row(NamedTuple):
     case: str
     theirs: str
     ours: str
+    #: A rule, or several with commas between.
     rule: str
     #: The older of the two versions looked at, 8.1 and 9.0, that does it.
     since: str
@@ -122,6 +124,13 @@ def known_failures(verdicts: Iterable[runner.Verdict]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the list of known failures, or check it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.departures",
+        description="Ask coremltools 9.0 for every case of the kit, hold its failures against the departure "
+        "table, and write them as its list of known failures. Installs coremltools where it is not yet.",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the list is stale")
+    check_only = parser.parse_args(arguments).check
     from tests.parity.conftest import interpreter
 
     cases, _ = vectors.select()
@@ -130,7 +139,7 @@ def main(arguments: list[str]) -> int:
     if wrong:
         raise SystemExit("\n".join(["the departure table is not true:", *wrong]))
     text = known_failures(verdicts)
-    if "--check" not in arguments:
+    if not check_only:
         KNOWN.write_text(text, encoding="utf-8")
     elif KNOWN.read_text(encoding="utf-8") != text:
         raise SystemExit(f"stale: {KNOWN.name}; run: python -m conformance.departures")

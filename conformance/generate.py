@@ -10,6 +10,7 @@ never used again for another case: `conformance.ids` keeps the list.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -63,6 +64,12 @@ def reform(path: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the vectors and the list of ids, or check them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.generate",
+        description="Make the vectors of the codec and of validation, and bring the list of ids up to date.",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
+    check_only = parser.parse_args(arguments).check
     made = {HERE / "vectors" / f"{name}.json": collect(name) for name in FAMILIES}
     others = [path for path in (HERE / "vectors").glob("*.json") if path not in made]
     made.update({path: reform(path) for path in others})
@@ -70,11 +77,11 @@ def main(arguments: list[str]) -> int:
     for path, text in made.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.name)
-            if "--check" not in arguments:
+            if not check_only:
                 path.write_text(text, encoding="utf-8")
-    if stale and "--check" in arguments:
+    if stale and check_only:
         raise SystemExit(f"stale: {', '.join(stale)}; run: python -m conformance.generate")
-    return ids.main(arguments)
+    return ids.main(["--check"] if check_only else [])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ what is checked in is an error.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -37,14 +38,19 @@ def collect(name: str) -> Family:
 
 def main(arguments: list[str]) -> int:
     """Write the vectors of whole models, or check them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.generate_models", description="Make the vectors of whole models."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
+    check_only = parser.parse_args(arguments).check
     stale = []
     for name in FAMILIES:
         path, text = HERE / "vectors" / f"{name}.json", document(collect(name))
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.name)
-            if "--check" not in arguments:
+            if not check_only:
                 path.write_text(text, encoding="utf-8")
-    if stale and "--check" in arguments:
+    if stale and check_only:
         raise SystemExit(f"stale: {', '.join(stale)}; run: python -m conformance.generate_models")
     return 0
 

@@ -88,7 +88,10 @@ def written(entries: Entries) -> str:
 
 def main(arguments: list[str]) -> int:
     """Bring the list up to date, or check that it is."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.ids")
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.ids",
+        description="Bring the list of all ids there ever were up to date, or retire some.",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the list is stale")
     parser.add_argument("--retire", nargs="+", default=[], metavar="ID", help="ids that are given up")
     parser.add_argument("--reason", default="", help="why they are")

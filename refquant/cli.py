@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 import refquant
 from refquant import commands, conversions
-from refquant.quantize import HALF_OVERFLOW
+from refquant.arguments import HALF_OVERFLOW
 from refquant.terminal import abandon, log_as_lines, remarks_may_be_lost, say, say_why, warnings_as_lines
 
 #: Exit codes: bad input; bad usage, as argparse has it; and what shells use for a command that was
@@ -48,7 +48,8 @@ def _run(given: list[str]) -> int:
             code = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon(sys.stdout)  # whoever read it has seen enough; no other pipe comes here
+        # Whoever read it has seen enough. Other streams and pipes have errors of their own.
+        abandon(sys.stdout)
     except KeyboardInterrupt:
         return INTERRUPTED
     except _Terminated:
@@ -208,8 +209,8 @@ QUANTIZATION = (
     _flag("--certify", "for kmeans_lut: say how near each table is to the best there is"),
     _flag(
         "--no-fuse",
-        "do not work batchnorm, scale and bias layers into those before them, which is done before layers "
-        "are chosen: none is left to be skipped",
+        "keep batchnorm, scale and bias layers, which are else worked into those before them, before layers "
+        "are chosen",
     ),
     _option(
         "--half-overflow",

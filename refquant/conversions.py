@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import importlib
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Callable
+from typing import Callable
 
 import refquant
 from refquant import timing
-from refquant.errors import counted, warn
+from refquant.choices import NoLayerError, chosen_layers, named_function, warn_of_fused
+from refquant.errors import counted
 from refquant.model import disk
 from refquant.model.disk import PACKAGE
 from refquant.model.file import Given, MLModel, load
-from refquant.model.selectors import AdvancedQuantizedLayerSelector, QuantizedLayerSelector
-from refquant.model.walk import all_layers, networks
-from refquant.schema.coreml import Model
 from refquant.steps import ProgressCallback, TensorCertificate
 from refquant.terminal import (
     NAME,
@@ -46,7 +41,7 @@ def quantize(options: argparse.Namespace) -> int:
     if options.nbits is None and options.mode != "dequantization":
         raise refquant.ArgumentError("--nbits is needed: 16, or 1 to 8")
     with printing_to_stderr(options.output == STREAM):
-        lut_function = _lut_function(options)
+        lut_function = named_function(options)
     certificates: list[TensorCertificate] = []
 
     def convert(model: Given, progress: ProgressCallback | None) -> MLModel:
@@ -54,7 +49,7 @@ def quantize(options: argparse.Namespace) -> int:
             model,
             options.nbits,
             options.mode,
-            selector=_selector(options, model.model),
+            selector=chosen_layers(options, model.model),
             lut_function=lut_function,
             fuse=not options.no_fuse,
             half_overflow=options.half_overflow,
@@ -63,7 +58,7 @@ def quantize(options: argparse.Namespace) -> int:
             exact=options.exact,
             certify=certificates.append if options.certify else None,
         )
-        _warn_of_fused(options.skip_layer or [], model.model)
+        warn_of_fused(options.skip_layer or [], model.model)
         return made
 
     return _convert(options, convert, report=lambda: _print_certificates(certificates))
@@ -113,7 +108,7 @@ def _tried(convert: Callable[[str, str], None], source: str, target: str, debug:
         with warnings_as_lines(f"{source}: "):
             convert(source, target)
     except (refquant.RefquantError, MemoryError) as error:
-        if isinstance(error, refquant.ArgumentError) and not isinstance(error, _NoLayerError):
+        if isinstance(error, refquant.ArgumentError) and not isinstance(error, NoLayerError):
             raise refquant.ArgumentError(f"{source}: {error}") from error
         if debug:
             say_why()
@@ -242,77 +237,6 @@ def _print_certificates(certificates: list[TensorCertificate]) -> None:
     certificates.clear()
 
 
-class _NoLayerError(refquant.ArgumentError):
-    """A model has no layer of a name that was given; another may have it."""
-
-
-class _NameSelector(QuantizedLayerSelector):
-    """What another selector takes, less the layers of these names."""
-
-    def __init__(self, inner: QuantizedLayerSelector, names: Iterable[str]) -> None:
-        super().__init__()
-        self.inner = inner
-        self.names = set(names)
-
-    def do_quantize(self, layer: Any, **kwargs: Any) -> bool:
-        return layer.name not in self.names and self.inner.do_quantize(layer, **kwargs)
-
-
-def _selector(options: argparse.Namespace, model: Model) -> QuantizedLayerSelector:
-    """Make the selector that the options describe; only the limits that were given apply."""
-    types = [name.strip() for given in options.skip_layer_types or [] for name in given.split(",")]
-    channels, count = options.min_conv_kernel_channels or 0, options.min_conv_weight_count or 0
-    selector = QuantizedLayerSelector()
-    if types or channels or count:  # it asks for the kernelSize of each convolution, which may be wrong
-        selector = AdvancedQuantizedLayerSelector(types, channels, count)
-    names = options.skip_layer or []
-    if not names:
-        return selector
-    known = _layer_names(model)
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise _NoLayerError(f"the model has no layer {name!r}{hint}")
-    return _NameSelector(selector, names)
-
-
-def _layer_names(model: Model) -> list[str]:
-    return [layer.name for owned in networks(model) for layer in all_layers(owned.network)]
-
-
-def _warn_of_fused(names: list[str], made: Model) -> None:
-    """Warn of layers that were to be left alone, and are gone."""
-    left = set(_layer_names(made)) if names else set()
-    for name in names:
-        if name not in left:
-            warn("fusion, which comes first, has worked it into another; --no-fuse keeps it", layer=name)
-
-
-def _lut_function(options: argparse.Namespace) -> Any:
-    """Find the function that `module:function` names, in the current folder first."""
-    name, wanted = options.lut_function, options.mode == "custom_lut" and options.nbits != 16
-    if name is None and wanted:
-        raise refquant.ArgumentError("--mode custom_lut needs --lut-function MODULE:FUNCTION")
-    if name is None:
-        return None
-    if options.mode != "custom_lut":
-        raise refquant.ArgumentError("--lut-function goes with --mode custom_lut only")
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise refquant.ArgumentError(f"--lut-function takes MODULE:FUNCTION, not {name!r}")
-    # It stays on the path: the function may import its neighbours when it is called.
-    sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise refquant.ArgumentError(f"cannot find --lut-function {name}: {reason}") from error
-    if not callable(function):
-        raise refquant.ArgumentError(f"--lut-function {name} is not a function")
-    return function
-
-
 def called(name: str) -> str:
     """Say what a model is read from."""
     return "stdin" if name == STREAM else name
@@ -349,10 +273,4 @@ def source(name: str) -> str | bytes:
         return name
     if sys.stdin is None:
         raise refquant.FileError("stdin is closed")
-    try:
-        data = disk.read_stream(sys.stdin.buffer, "stdin")
-    except refquant.FileError:
-        raise
-    except OSError as error:
-        raise refquant.FileError(f"cannot read stdin: {error.strerror or error}") from error
-    return data
+    return disk.read_stream(sys.stdin.buffer, "stdin")

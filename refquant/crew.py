@@ -6,6 +6,7 @@ Neither `multiprocessing` nor `concurrent.futures` is imported before there is u
 from __future__ import annotations
 
 import os
+import reprlib
 import signal
 import threading
 from collections.abc import Collection, Iterator
@@ -36,11 +37,15 @@ class Batch(NamedTuple):
 
 
 class Lost(Exception):  # noqa: N818 -- `parallel` knows what was lost, and makes an error of it
-    """These batches will not come back, for this reason."""
+    """These batches will not come back.
 
-    def __init__(self, reason: str, batches: Collection[Batch]) -> None:
+    The reason is the start of a sentence about a tensor, which is named next; what else is known follows.
+    """
+
+    def __init__(self, reason: str, batches: Collection[Batch], details: str = "") -> None:
         super().__init__(reason)
         self.batches = batches
+        self.details = details
 
 
 class Worker(NamedTuple):
@@ -135,7 +140,7 @@ class Processes:
         worker.process.join()
         code = worker.process.exitcode or 0
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return Lost(f"a worker process {how}", [self.busy[worker]])
+        return Lost(f"a worker process {how} at work on", [self.busy[worker]])
 
 
 @contextmanager
@@ -203,10 +208,15 @@ class Hired:
 
     def send(self, batch: Batch, function: Callable[..., Any], *arguments: Any) -> None:
         """Have a function called for a batch. Raises Lost."""
+        from concurrent.futures import Future
+
         try:
-            self.futures[self.executor.submit(function, *arguments)] = batch
+            future = self.executor.submit(function, *arguments)
         except Exception as error:
-            raise self._lost(error, batch) from error
+            raise self._lost("did not take the work on", error, batch) from error
+        if not isinstance(future, Future) or future in self.futures:
+            raise instead(future, "a future of its own", batch)
+        self.futures[future] = batch
 
     def receive(self) -> Iterator[tuple[Batch, Any]]:
         """Wait a while, and give batches that are done with what the function returned. Raises Lost."""
@@ -217,14 +227,21 @@ class Hired:
             try:
                 answer = future.result()
             except Exception as error:
-                raise self._lost(error, batch) from error
+                raise self._lost("failed at work on", error, batch) from error
             yield batch, answer
 
-    def _lost(self, error: Exception, batch: Batch) -> Lost:
+    def _lost(self, what: str, error: Exception, batch: Batch) -> Lost:
         from concurrent.futures import BrokenExecutor
 
-        batches = [batch, *self.flying] if isinstance(error, BrokenExecutor) else [batch]
-        return Lost(f"the executor failed with {type(error).__name__}: {error}", batches)
+        batches = [batch]
+        if isinstance(error, BrokenExecutor):
+            what, batches = "failed at work on", [batch, *self.flying]
+        return Lost(f"the executor {what}", batches, f"{type(error).__name__}: {error}".removesuffix(": "))
+
+
+def instead(given: object, due: str, batch: Batch) -> Lost:
+    """Say that an executor, which is somebody else's, gave something else than was due."""
+    return Lost(f"the executor gave back {reprlib.repr(given)} in place of {due} for", [batch])
 
 
 Crew = Union[Processes, Hired]

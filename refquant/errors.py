@@ -166,7 +166,7 @@ def warn(
 def _calls_to_here() -> int:
     """Count the calls from whoever called refquant to `warn`, as `stacklevel` counts them.
 
-    Source: `skip_file_prefixes` of `warnings.warn` does that from Python 3.12 on.
+    From Python 3.12 on, `skip_file_prefixes` of `warnings.warn` would do.
     """
     frame, calls = sys._getframe(1), 1
     while str(frame.f_globals.get("__name__")).startswith(INSIDE) and frame.f_back is not None:

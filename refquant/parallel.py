@@ -8,7 +8,7 @@ from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol, TypeVar
 
-from refquant.crew import Batch, Crew, Hired, Lost, Processes
+from refquant.crew import Batch, Crew, Hired, Lost, Processes, instead
 from refquant.errors import ArgumentError, RefquantError, WorkerError, place
 
 if TYPE_CHECKING:
@@ -41,10 +41,20 @@ class Source(Protocol[Item]):
 
 
 class Failure(NamedTuple):
-    """The error that an item ended in, with its cause, which an error does not take along to a process."""
+    """The error that an item ended in, with its cause, which an error does not take along to a process.
+
+    Where one of the two does not pickle, a plainer error stands for the one, and nothing for the other.
+    """
 
     error: RefquantError
     cause: BaseException | None
+
+
+class Outcomes(list[Any]):
+    """What came of items that went together: results, and at the end a Failure if there was one.
+
+    A type of its own, so that nothing else that an executor gives back is taken for it.
+    """
 
 
 def parcel(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +86,7 @@ def spread(
     together. Where items end in RefquantErrors, that of the first of them is raised, and not before all
     results ahead of it are given: it is the same however the work is spread.
 
-    Raises WorkerError where a worker dies or the executor fails.
+    Raises WorkerError where a worker dies, or the executor fails or gives something else than the results.
     """
     waiting = [] if executor is None and jobs == 1 else batches([source.size for source in sources])
     if executor is None and len(waiting) < 2:
@@ -101,14 +111,15 @@ def batches(sizes: Sequence[int]) -> list[Batch]:
     return [*made, Batch(sorted(numbers), size)] if numbers else made
 
 
-def attempt(function: Callable[[Any], Result], items: Sequence[Any]) -> list[Result | Failure]:
+def attempt(function: Callable[[Any], Any], items: Sequence[Any]) -> Outcomes:
     """Apply a function to items that go together, to the first that fails; Failures stay what they are."""
-    outcomes: list[Result | Failure] = []
+    outcomes = Outcomes()
     for item in items:
         try:
             outcomes.append(item if isinstance(item, Failure) else function(item))
         except RefquantError as error:
-            outcomes.append(Failure(error, error.__cause__ if _pickles(error.__cause__) else None))
+            cause = error.__cause__ if _pickles(error.__cause__) else None
+            outcomes.append(Failure(error if _pickles(error) else _plain(error), cause))
         if isinstance(outcomes[-1], Failure):
             break
     return outcomes
@@ -126,6 +137,8 @@ def _results(
                 items = attempt(methodcaller("load"), [sources[number] for number in batch.numbers])
                 crew.send(batch, attempt, function, items)
         for batch, outcomes in crew.receive():
+            if not _complete(outcomes, batch):
+                raise instead(outcomes, "results", batch)
             for number, outcome in zip(batch.numbers, outcomes):
                 if not isinstance(outcome, Failure):
                     yield number, outcome
@@ -133,6 +146,22 @@ def _results(
                     end, failure = number, outcome
     if failure is not None:
         raise failure.error from failure.cause
+
+
+def _complete(outcomes: object, batch: Batch) -> bool:
+    """Whether these are the outcomes of all items of a batch, or of those up to a failure."""
+    if not isinstance(outcomes, Outcomes):
+        return False
+    missing = len(batch.numbers) - len(outcomes)
+    return missing == 0 or (missing > 0 and len(outcomes) > 0 and isinstance(outcomes[-1], Failure))
+
+
+def _plain(error: RefquantError) -> RefquantError:
+    """Say what an error says by one of refquant's own, which pickles: of the nearest class above its own."""
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == RefquantError.__module__)
+    facts = {name: getattr(error, name) for name in ("layer", "layer_type", "tensor", "index", "rule")}
+    made: RefquantError = kind(error.reason, **facts)
+    return made
 
 
 def _pickles(value: object) -> bool:
@@ -148,9 +177,10 @@ def _worker_error(lost: Lost, sources: Sequence[Source[Any]]) -> WorkerError:
     """Say what was lost: the place of the error is the first tensor, others are named."""
     numbers = sorted(number for batch in lost.batches for number in batch.numbers)
     where, *others = (sources[number].where for number in numbers)
-    reason = f"{lost} at work on this tensor"
+    reason = f"{lost} this tensor"
     if others:
         names = [place(**other)[:-2] for other in others[:NAMED]]
         names += [f"{len(others) - NAMED} more"] if len(others) > NAMED else []
         reason += f", or another that went with it: {'; '.join(names)}"
+    reason += f" ({lost.details})" if lost.details else ""
     return WorkerError(reason).located(**where)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
-from refquant import parallel, timing
-from refquant.errors import (
-    ArgumentError,
-    NotYetError,
-    UpdatableError,
-    warn,
-)
+from refquant import arguments, timing
+from refquant.errors import ArgumentError, NotYetError, UpdatableError, warn
 from refquant.model import layer_checks, tensor
 from refquant.model.fusion import Names
 from refquant.model.fusion import fuse as fuse_network
@@ -22,7 +16,7 @@ from refquant.model.selectors import (
     MatrixMultiplyLayerSelector,
     QuantizedLayerSelector,
 )
-from refquant.model.stored import ENCODERS, LutFunction, Request
+from refquant.model.stored import LutFunction, Request
 from refquant.model.validate import HALF_VERSION, INT8_VERSION, QUANTIZED_VERSION, guarded
 from refquant.model.walk import (
     OwnedNetwork,
@@ -33,22 +27,10 @@ from refquant.model.walk import (
     selected_sites,
 )
 from refquant.schema.coreml import Model, NeuralNetwork, NeuralNetworkLayer
-from refquant.steps import CertificateCallback, ProgressCallback, Step, Workers, logger, run
+from refquant.steps import CertificateCallback, ProgressCallback, Step, logger, run
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-#: Names by which a mode can be asked for -> the mode.
-MODES = {**{mode: mode for mode in ENCODERS}, "kmeans": "kmeans_lut", "dequantization": "dequantization"}
-
-#: Numbers of bits that a weight can be stored in.
-NBITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
-
-#: What `half_overflow` can be: refuse the model, or keep the layer in float32. Rule: HALF-2, HALF-3.
-HALF_OVERFLOW = ("error", "keep")
-
-#: Platforms without processes, as `sys.platform` has them: those of WebAssembly.
-NO_PROCESSES = ("emscripten", "wasi")
 
 
 def quantize_weights(
@@ -72,7 +54,7 @@ def quantize_weights(
     Args:
         full_precision_model: a path, bytes, a binary file, an `MLModel` or a model message, refquant's or
             coremltools'. It is never changed.
-        nbits: 16 for half precision, whatever the mode, or 1 to 8.
+        nbits: 1 to 8; or 16 for half precision, whichever mode is given of those that take any nbits.
         quantization_mode: `linear`, `linear_symmetric` (8 bits only), `linear_lut`, `kmeans_lut` (also
             `kmeans`), `custom_lut`, or `dequantization`, for which nbits is ignored.
         sample_data: not used yet; anything but None raises NotYetError.
@@ -106,26 +88,27 @@ def quantize_weights(
     there is one, or WorkerError where a worker process dies. Rule: FILE-1 to FILE-5, FILE-9, and those of
     each mode.
     """
-    mode = _checked_mode(quantization_mode)
+    mode = arguments.checked_mode(quantization_mode)
     if sample_data is not None:
         raise NotYetError("sample_data is not supported yet: leave it out")
-    if half_overflow not in HALF_OVERFLOW:
+    if half_overflow not in arguments.HALF_OVERFLOW:
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
     if (exact or certify is not None) and (mode != "kmeans_lut" or nbits == 16):
         raise ArgumentError("exact and certify are about kmeans_lut, with 8 bits and fewer")
-    workers = _checked_workers(jobs, executor)
+    workers = arguments.checked_workers(jobs, executor)
+    arguments.check_callbacks(progress=progress, certify=certify)
     if mode == "dequantization":
         return dequantize_weights(
             full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
         )
-    nbits = _checked_nbits(nbits, mode)
+    nbits = arguments.checked_nbits(nbits, mode)
     halving = nbits == 16
     if halving:
         request = Request("half", nbits, keep=half_overflow == "keep")
     else:
-        function = _checked_lut_function(lut_function, mode, workers)
+        function = arguments.checked_lut_function(lut_function, mode, workers)
         request = Request(mode, nbits, function, exact=bool(exact), certify=certify is not None)
-    selector = _checked_selector(selector, QuantizedLayerSelector)
+    selector = arguments.checked_selector(selector, QuantizedLayerSelector)
     model, give_back = guarded(full_precision_model)
     steps: list[Step] = []
     for owned in networks(model):
@@ -134,7 +117,7 @@ def quantize_weights(
         _raise_version(owned.model, HALF_VERSION if halving else QUANTIZED_VERSION)
         steps += _plan(owned, selector, halving, fuse)
     if not steps and not any(site.there and any(site.params.floatBytes) for site in all_sites(model)):
-        warn("the model has no float32 weights to quantize; this is a copy of it")
+        warn("the model has no float32 weights to quantize: they are as they were")
     run(steps, request, workers, progress, certify)
     return give_back(model)
 
@@ -155,8 +138,9 @@ def dequantize_weights(
     Raises ArgumentError, FileError, ModelKindError, WorkerError, or ShapeError, TensorError or NonFiniteError
     where a stored tensor breaks a rule of the format. Rule: DEQ-1 to DEQ-5.
     """
-    workers = _checked_workers(jobs, executor)
-    selector = _checked_selector(selector, QuantizedLayerSelector)
+    workers = arguments.checked_workers(jobs, executor)
+    arguments.check_callbacks(progress=progress)
+    selector = arguments.checked_selector(selector, QuantizedLayerSelector)
     own, give_back = guarded(model)
     steps: list[Step] = []
     for owned in networks(own):
@@ -189,8 +173,9 @@ def activate_int8_int8_matrix_multiplications(
     Raises ArgumentError, FileError, ModelKindError, WorkerError, or ShapeError, TensorError or NonFiniteError
     where a tensor cannot be read, or its codes not be stored. Rule: INT8-1 to INT8-4, INT8-7.
     """
-    workers = _checked_workers(jobs, executor)
-    selector = _checked_selector(selector, MatrixMultiplyLayerSelector)
+    workers = arguments.checked_workers(jobs, executor)
+    arguments.check_callbacks(progress=progress)
+    selector = arguments.checked_selector(selector, MatrixMultiplyLayerSelector)
     model, give_back = guarded(spec)
     steps: list[Step] = []
     for owned in networks(model):
@@ -247,7 +232,10 @@ def _step(
 
 
 def _int8_step(layer: NeuralNetworkLayer, owned: OwnedNetwork) -> list[Step]:
-    """Make a step of a layer's matrix, if it has one, or warn where the format refuses it. Rule: INT8-3."""
+    """Make a step of a layer's matrix, if it has one, or warn where the format refuses it.
+
+    Rule: INT8-3, INT8-4.
+    """
     if layer.WhichOneof("layer") not in MATRIX_MULTIPLIES:
         return []
     site = next(sites(layer))
@@ -268,58 +256,6 @@ def _why_not_int8(site: Site, owned: OwnedNetwork) -> str | None:
     if owned.model.isUpdatable and site.layer.isUpdatable:
         return "it is updatable"
     return next(iter(layer_checks.hindrances(site.layer, owned)), None)
-
-
-def _checked_mode(mode: object) -> str:
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ArgumentError(f"unknown quantization mode {mode!r}: the modes are {', '.join(MODES)}")
-    return MODES[mode]
-
-
-def _checked_nbits(nbits: object, mode: str) -> int:
-    # True is an int, and 8.0 == 8: neither is a number of bits that someone meant.
-    if type(nbits) is not int or nbits not in NBITS:
-        raise ArgumentError(f"nbits must be 16 or 1 to 8, not {nbits!r}")
-    if mode == "linear_symmetric" and nbits != 8:
-        raise ArgumentError(f"linear_symmetric takes 8 bits only, not {nbits}", rule="SYM-1")
-    return nbits
-
-
-def _checked_lut_function(
-    lut_function: LutFunction | None, mode: str, workers: Workers
-) -> LutFunction | None:
-    if mode != "custom_lut":
-        return None
-    if not callable(lut_function):
-        raise ArgumentError(f"custom_lut needs a lut_function to call, not {lut_function!r}", rule="LUT-4")
-    if workers.need_parcels:
-        return parallel.parcel("lut_function", lut_function)
-    return lut_function
-
-
-def _checked_workers(jobs: object, executor: object) -> Workers:
-    # True is an int; and no number of jobs means all processors: tools disagree about 0 and -1.
-    if type(jobs) is not int or jobs < 1:
-        raise ArgumentError(f"jobs must be a whole number from 1, not {jobs!r}")
-    if jobs != 1 and sys.platform in NO_PROCESSES:
-        raise ArgumentError(f"jobs must be 1 on {sys.platform}, which has no processes, not {jobs}")
-    if executor is None:
-        return Workers(jobs, None)
-    from concurrent.futures import Executor
-
-    if not isinstance(executor, Executor):
-        raise ArgumentError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
-    if jobs != 1:
-        raise ArgumentError("an executor knows its own number of jobs: pass one or the other")
-    return Workers(jobs, executor)
-
-
-def _checked_selector(selector: Selector | None, default: Callable[[], Selector]) -> Selector:
-    if selector is None:
-        return default()
-    if isinstance(selector, type) or not callable(getattr(selector, "do_quantize", None)):
-        raise ArgumentError(f"a selector needs a do_quantize method; {selector!r} is none", rule="SEL-1")
-    return selector
 
 
 def _raise_version(model: Model, least: int) -> None:

@@ -7,7 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from refquant.errors import TensorError
 from refquant.model import tensor
@@ -102,7 +102,8 @@ def compare_weights(first: Any, second: Any) -> Comparison:
     only in the first model; the layers that took them in are marked as `fused`: compare with the fused
     model, or quantize without fusion, to see the error of quantization alone. Raises like `inspect_weights`.
     """
-    mine, theirs = _named_sites(first), _named_sites(second)
+    places: Places = {}
+    mine, theirs = _named_sites(first, places), _named_sites(second, places)
     both = [name for name in mine if name in theirs and mine[name].layout.size == theirs[name].layout.size]
     matched = set(both)
     return Comparison(
@@ -131,11 +132,11 @@ def _layer_info(layer: NeuralNetworkLayer) -> Iterator[TensorInfo]:
 def _form(site: Site) -> str:
     """Tell a tensor's form, or that its codes are for its custom layer to read."""
     try:
-        return tensor.located_form(site)
+        return tensor.form(site.params) if site.there else "empty"
     except TensorError as error:
         if error.rule == "TEN-5" and site.layer_type == "custom":
             return "codes"
-        raise
+        raise error.located(**site.where) from None
 
 
 def _info(site: Site, name: str, form: str) -> TensorInfo:
@@ -168,40 +169,45 @@ def _entries(params: WeightParams, form: str) -> tuple[int, int, int]:
     return len(linear.scale), len(linear.bias), 0
 
 
-#: A network's place in its model: its number, then for each network around it a layer and which of its two.
-Path = tuple[Union[int, str], ...]
+#: A network as it is found from the one around it: the number of that one, a layer, and which of its two. The
+#: networks that are in no other are in -1. It stands for a number, since names may be long.
+Places = dict[tuple[int, str, int], int]
 
 
 class Name(NamedTuple):
     """What a tensor is matched by."""
 
-    network: Path
+    #: Number of its network, the same in both models.
+    network: int
     layer: str
     tensor: str
     #: How many tensors before it have the same name: layers may share one.
     before: int = 0
 
 
-def _named_sites(model: Any) -> dict[Name, Site]:
+def _named_sites(model: Any, places: Places) -> dict[Name, Site]:
     found: dict[Name, Site] = {}
     alike: Counter[Name] = Counter()
     for number, (_, network) in enumerate(networks(load(model))):
-        for path, layer in _placed_layers(network, (number,)):
+        for place, layer in _placed_layers(network, (-1, "", number), places):
             layer_name = layer.name
             for site in sites(layer):
                 if tensor.located_form(site) != "empty":
-                    name = Name(path, layer_name, site.tensor)
+                    name = Name(place, layer_name, site.tensor)
                     found[name._replace(before=alike[name])] = site
                     alike[name] += 1
     return found
 
 
-def _placed_layers(network: NeuralNetwork, path: Path) -> Iterator[tuple[Path, NeuralNetworkLayer]]:
-    """Give every layer of a network and of its inner networks, with the place of the network it is in."""
+def _placed_layers(
+    network: NeuralNetwork, found_at: tuple[int, str, int], places: Places
+) -> Iterator[tuple[int, NeuralNetworkLayer]]:
+    """Give every layer of a network and of its inner networks, with the number of the network it is in."""
+    place = places.setdefault(found_at, len(places))
     for layer in network.layers:
-        yield path, layer
+        yield place, layer
         for number, inner in enumerate(inner_networks(layer)):
-            yield from _placed_layers(inner, (*path, layer.name, number))
+            yield from _placed_layers(inner, (place, layer.name, number), places)
 
 
 def _difference(first: Site, second: Site) -> TensorDifference:

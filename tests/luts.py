@@ -40,5 +40,16 @@ def raises(kind: str, nbits: int, weights: array[float]) -> Any:
     raise OddError(1, 2) if kind == "odd" else ValueError("no table")
 
 
+class ChoosyError(LutFunctionError):
+    """A subclass whose errors pickle, and cannot be made again from that."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}", index=1, rule="LUT-5")
+
+
+def is_choosy(nbits: int, weights: array[float]) -> Any:
+    raise ChoosyError("not these weights", "too few") from ValueError("no table")
+
+
 def refuses(nbits: int, weights: array[float]) -> Any:
     raise LutFunctionError("not these weights", index=1, rule="LUT-5")

@@ -135,6 +135,19 @@ def network(build: Builder, seed: int = 0, kind: str = "neuralNetwork") -> Model
     return model
 
 
+def inner_product(values: list[float], bias: list[float] | None = None, name: str = "fc") -> Model:
+    """Make a model of one innerProduct with one row for each bias, or one row."""
+    model = described()
+    layer = model.neuralNetwork.layers.add(name=name, input=["input"], output=["output"])
+    layer.innerProduct.outputChannels = len(bias) if bias else 1
+    layer.innerProduct.inputChannels = len(values) // layer.innerProduct.outputChannels
+    store_float32(layer.innerProduct.weights, array("f", values))
+    if bias:
+        layer.innerProduct.hasBias = True
+        store_float32(layer.innerProduct.bias, array("f", bias))
+    return model
+
+
 def _batched_matmul(net: Net) -> None:
     first, second = net.pick(2, 9), net.pick(1, 6)
     m = net.add().batchedMatmul

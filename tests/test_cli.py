@@ -15,12 +15,11 @@ import pytest
 
 import refquant
 from refquant import cli, commands, conversions, errors, sample, terminal, timing
+from refquant.arguments import MODES
 from refquant.model import tensor
 from refquant.model.file import load, save
 from refquant.model.walk import all_sites
-from refquant.quantize import MODES
-from tests.networks import ROWS, Net, described, network, void
-from tests.test_quantize import inner_product
+from tests.networks import ROWS, Net, described, inner_product, network, void
 
 
 @pytest.fixture

@@ -49,7 +49,8 @@ ARROWS = {
     "crew": {"errors"},
     "parallel": {"crew", "errors"},
     "steps": {"errors", "model", "parallel", "schema", "timing"},
-    "quantize": {"errors", "model", "parallel", "schema", "steps", "timing"},
+    "arguments": {"errors", "model", "parallel", "steps"},
+    "quantize": {"arguments", "errors", "model", "schema", "steps", "timing"},
     "report": {"errors", "model", "schema"},
 }
 

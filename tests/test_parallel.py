@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import random
+import reprlib
 import shutil
 import signal
 import subprocess
@@ -30,9 +31,9 @@ import refquant
 from refquant import crew, parallel
 from refquant.model import tensor
 from refquant.schema.coreml import Model
-from tests.luts import dies, ends, is_killed, raises, refuses
-from tests.networks import BATCHNORMS, ROWS, Net, described, network, pipeline
-from tests.test_quantize import ALL_SETTINGS, inner_product, quiet
+from tests.luts import ChoosyError, dies, ends, is_choosy, is_killed, raises, refuses
+from tests.networks import BATCHNORMS, ROWS, Net, described, inner_product, network, pipeline
+from tests.quantized import ALL_SETTINGS, quiet
 from tests.waiting import start
 
 #: A test may run beside threads, as those of pytest-xdist; newer versions of Python warn of forking then.
@@ -293,24 +294,84 @@ class TestWorkersDie:
         model = inner_product([1.0, 2.0], [3.0])
         with ProcessPoolExecutor(1) as executor, pytest.raises(refquant.WorkerError) as caught:
             refquant.quantize_weights(model, 8, "custom_lut", lut_function=dies, executor=executor)
-        assert "the executor failed with BrokenProcessPool" in str(caught.value)
+        assert ": the executor failed at work on this tensor" in str(caught.value)
+        assert " (BrokenProcessPool: A " in str(caught.value)
         assert "tensor bias" in str(caught.value)
         assert caught.value.__cause__ is not None
 
     def test_executor_that_takes_nothing(self) -> None:
         executor = ThreadPoolExecutor(1)
         executor.shutdown()
-        with pytest.raises(refquant.WorkerError, match=r"failed with RuntimeError: .*shutdown"):
+        with pytest.raises(refquant.WorkerError) as caught:
             refquant.quantize_weights(inner_product([1.0]), 8, executor=executor)
+        assert str(caught.value) == (
+            "layer 'fc' (innerProduct), tensor weights: the executor did not take the work on this tensor "
+            "(RuntimeError: cannot schedule new futures after shutdown)"
+        )
 
     def test_executor_that_loses_work(self) -> None:
         class Careless(AtOnce):
             def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
                 return super().submit(int, "no number")
 
-        with pytest.raises(refquant.WorkerError, match="failed with ValueError") as caught:
+        with pytest.raises(refquant.WorkerError, match=r"failed at work .* \(ValueError: inv") as caught:
             refquant.quantize_weights(inner_product([1.0]), 8, executor=Careless())
         assert isinstance(caught.value.__cause__, ValueError)
+
+    def test_executor_that_takes_work_back(self) -> None:
+        class Withdrawn(AtOnce):
+            def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                future: Future[Any] = Future()
+                future.cancel()
+                future.set_running_or_notify_cancel()
+                return future
+
+        with pytest.raises(refquant.WorkerError, match=r"at work on this tensor \(CancelledError\)$"):
+            refquant.quantize_weights(inner_product([1.0]), 8, executor=Withdrawn())
+
+    @pytest.mark.parametrize("given", [[], None, 5, [1.0], "junk" * 99, parallel.Outcomes(), [[]]])
+    def test_executor_that_gives_anything(self, given: object) -> None:
+        """Neither what is no result, nor nothing, is taken for the results."""
+
+        class Inventive(AtOnce):
+            def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                return super().submit(lambda: given)
+
+        with pytest.raises(
+            refquant.WorkerError, match=r"the executor gave back .* for this tensor"
+        ) as caught:
+            refquant.quantize_weights(inner_product([1.0]), 8, executor=Inventive())
+        assert f"gave back {reprlib.repr(given)} in place of results for" in str(caught.value)
+
+    @pytest.mark.parametrize("outcomes", [(), (1.0,), (1.0, 2.0), (1.0, 2.0, 3.0, 4.0)])
+    def test_executor_that_loses_some(self, outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parallel, "BATCH", parallel.ITEM * 8)
+
+        class Forgetful(AtOnce):
+            def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+                return super().submit(parallel.Outcomes, outcomes)
+
+        sources = [Number(2), Number(4), Number(6)]
+        with pytest.raises(refquant.WorkerError, match="in place of results for this tensor, or another"):
+            list(parallel.spread(doubled, sources, 1, Forgetful()))
+
+    def test_executor_without_futures(self) -> None:
+        class Hasty(AtOnce):
+            def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+                return fn(*args, **kwargs)
+
+        with pytest.raises(refquant.WorkerError, match="in place of a future of its own for this tensor"):
+            refquant.quantize_weights(inner_product([1.0]), 8, executor=Hasty())
+
+    def test_executor_with_one_future(self) -> None:
+        class Thrifty(AtOnce):
+            future: Future[Any] = Future()
+
+            def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+                return self.future
+
+        with pytest.raises(refquant.WorkerError, match="in place of a future of its own for this tensor"):
+            quiet(mixed(), 8, executor=Thrifty())
 
     def test_no_process_to_be_had(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: Any) -> None:
@@ -348,6 +409,16 @@ class TestCustomFunctions:
         with pytest.raises(refquant.LutFunctionError, match="raised OddError: 1 and 2") as caught:
             quantize_with(model, partial(raises, "odd"), jobs=2)
         assert caught.value.__cause__ is None
+
+    def test_error_that_does_not_travel(self, method: str) -> None:
+        """It comes as one of the nearest class of refquant's own, and says the same."""
+        model = inner_product([1.0, 2.0], [3.0])
+        made, seen = outcome(model, 1, "custom_lut", lut_function=is_choosy)
+        assert made[0] is ChoosyError
+        expected = (refquant.LutFunctionError, *made[1:]), seen
+        assert outcome(model, 1, "custom_lut", lut_function=is_choosy, jobs=2) == expected
+        with ProcessPoolExecutor(1, multiprocessing.get_context(METHODS[0])) as pool:
+            assert outcome(model, 1, "custom_lut", lut_function=is_choosy, executor=pool) == expected
 
     def test_function_that_is_not_called(self) -> None:
         """It need not travel; for one that is called, see TestArguments."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from array import array
 from operator import attrgetter
 from typing import Any, Callable
@@ -17,41 +16,28 @@ import pytest
 
 import refquant
 from refquant import timing
+from refquant.arguments import MODES
 from refquant.model import tensor
-from refquant.model.file import weights_within
 from refquant.model.layers import sites
 from refquant.model.stored import Stored
 from refquant.model.walk import PIPELINES, all_layers, all_sites, networks
-from refquant.quantize import MODES, NBITS
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model, NeuralNetworkLayer, WeightParams
 from tests.codec.runs import normal
-from tests.networks import BATCHNORMS, LAYERS, ROWS, Net, all_networks, described, network, pipeline
+from tests.networks import (
+    BATCHNORMS,
+    LAYERS,
+    ROWS,
+    Net,
+    all_networks,
+    described,
+    inner_product,
+    network,
+    pipeline,
+    void,
+)
 from tests.oracle import codec as oracle
-
-ALL_SETTINGS = [
-    *(
-        (nbits, mode)
-        for mode in ("linear", "linear_lut", "kmeans_lut", "custom_lut")
-        for nbits in NBITS
-        if nbits < 16
-    ),
-    (8, "linear_symmetric"),
-    (16, "linear"),
-]
-
-
-def halves(nbits: int, weights: array[float]) -> tuple[list[float], list[int]]:
-    """A custom table: the least weight, the greatest, and between them nothing; codes 0 and 1."""
-    middle = (min(weights) + max(weights)) / 2
-    table = [min(weights), max(weights), *[0.0] * ((1 << nbits) - 2)]
-    return table, [int(w > middle) for w in weights]
-
-
-def quiet(model: Any, nbits: int, mode: str = "linear", **more: Any) -> Any:
-    """Quantize without the warnings, which tests of their own look at."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", refquant.RefquantWarning)
-        return refquant.quantize_weights(model, nbits, mode, lut_function=halves, **more)
+from tests.quantized import ALL_SETTINGS, quiet
 
 
 def only_layer(model: Model) -> NeuralNetworkLayer:
@@ -61,19 +47,6 @@ def only_layer(model: Model) -> NeuralNetworkLayer:
 
 def weights_of(params: WeightParams) -> list[float]:
     return tensor.float32_weights(params).tolist()
-
-
-def inner_product(values: list[float], bias: list[float] | None = None, name: str = "fc") -> Model:
-    """Make a model of one innerProduct with one row for each bias, or one row."""
-    model = described()
-    layer = model.neuralNetwork.layers.add(name=name, input=["input"], output=["output"])
-    layer.innerProduct.outputChannels = len(bias) if bias else 1
-    layer.innerProduct.inputChannels = len(values) // layer.innerProduct.outputChannels
-    tensor.store_float32(layer.innerProduct.weights, array("f", values))
-    if bias:
-        layer.innerProduct.hasBias = True
-        tensor.store_float32(layer.innerProduct.bias, array("f", bias))
-    return model
 
 
 class TestEveryRow:
@@ -139,13 +112,9 @@ class TestEveryRow:
         assert tensor.form(made.neuralNetwork.layers[4].innerProduct.weights) == "linear"
 
 
-def void(layer: object) -> None:
-    """Drop a layer: builders return nothing."""
-
-
 class TestLeftAsItIs:
-    """TEN-8: A writer that quantizes MUST leave as it is a tensor without float32 weights: absent, half
-    precision already, or quantized already.
+    """TEN-8: A writer that quantizes to 16 bits, or to 1 to 8 bits, MUST leave as it is a tensor without
+    float32 weights: absent, half precision already, or quantized already.
     """
 
     @pytest.mark.parametrize("first", [(16, "linear"), (4, "linear"), (4, "linear_lut")])
@@ -158,7 +127,8 @@ class TestLeftAsItIs:
 
 class TestVersion:
     """FILE-1: `specificationVersion` MUST be at least 2 where a tensor is in half precision, 3 where one is
-    quantized, 5 where one is quantized dynamically; a quantizer MUST raise it so, and MUST NOT lower it.
+    quantized, 5 where one is quantized dynamically. A quantizer MUST raise it so for the tensors that it
+    writes (FILE-10), and MUST NOT lower it.
     """
 
     def test_raised_never_lowered(self) -> None:
@@ -172,8 +142,8 @@ class TestVersion:
     def test_raised_where_nothing_changes(self, kind: str) -> None:
         """FILE-10: A writer MUST raise the version of every network's model to at least 2 for 16 bits, and 3
         for 1 to 8 bits and for dequantization, also where no tensor has changed. For dynamic int8 it MUST
-        raise it to 5 exactly where a layer has been activated, and MUST leave the version of a pipeline as it
-        is.
+        raise it to 5 exactly where a layer has been activated. In every mode it MUST leave the version of a
+        pipeline as it is.
         """
         model = network(lambda net: void(net.relu()))
         if kind != "neuralNetwork":
@@ -256,6 +226,16 @@ class TestArguments:
         """SYM-1: Symmetric quantization MUST be refused for any number of bits but 8."""
         with pytest.raises(refquant.ArgumentError, match="8 bits only"):
             refquant.quantize_weights(network(ROWS["bias"]), nbits, "linear_symmetric")
+
+    @pytest.mark.parametrize("callback", [True, 1, "print"])
+    def test_callbacks(self, callback: Any) -> None:
+        for name in ("progress", "certify"):
+            with pytest.raises(refquant.ArgumentError, match=f"{name} must be a function"):
+                refquant.quantize_weights("no file", 4, "kmeans", **{name: callback})
+        with pytest.raises(refquant.ArgumentError, match="progress"):
+            refquant.dequantize_weights("no file", progress=callback)
+        with pytest.raises(refquant.ArgumentError, match="progress"):
+            refquant.activate_int8_int8_matrix_multiplications("no file", progress=callback)
 
     def test_sample_data(self) -> None:
         with pytest.raises(refquant.NotYetError, match="sample_data"):
@@ -802,6 +782,7 @@ class TestDequantization:
         params = only_layer(model).bias.bias
         params.Clear()
         params.int8RawValue = bytes([1, 255, 0])
+        params.quantization.numberOfBits = 8
         params.quantization.linearQuantization.scale.append(0.5)
         assert weights_of(only_layer(refquant.dequantize_weights(model)).bias.bias) == [0.5, -0.5, 0.0]
 
@@ -838,7 +819,9 @@ class TestInt8:
         assert refquant.activate_int8_int8_matrix_multiplications(made) == made
 
     def test_quantized_layers_are_dequantized_first(self) -> None:
-        """INT8-4: A layer already quantized, or in half precision, MUST be dequantized first."""
+        """INT8-4: Weights in half precision or in codes of 1 to 8 bits MUST be dequantized first; a layer
+        that is dynamic int8 already MUST be left as it is.
+        """
         halved = refquant.quantize_weights(self.exact(inner_product([127.0, 1.75])), 16)
         made = refquant.activate_int8_int8_matrix_multiplications(halved)
         assert only_layer(made).innerProduct.weights.int8RawValue == bytes([127, 1])

@@ -19,10 +19,10 @@ import refquant
 from refquant.codec import linear, symmetric
 from refquant.codec.channels import Channels, split
 from refquant.model import tensor
-from refquant.model.file import weights_within
 from refquant.model.fusion import Names, fuse
 from refquant.model.layers import Site
 from refquant.model.walk import all_layers, all_sites, networks
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model, NeuralNetworkLayer, standard_model
 
 pytestmark = pytest.mark.models

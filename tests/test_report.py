@@ -11,8 +11,7 @@ import refquant
 from refquant import compare_weights, inspect_weights
 from refquant.model import tensor
 from refquant.report import TensorDifference, TensorInfo, decibels
-from tests.networks import BATCHNORMS, ROWS, described, network, pipeline
-from tests.test_quantize import inner_product
+from tests.networks import BATCHNORMS, ROWS, described, inner_product, network, pipeline
 
 
 class TestInspect:

@@ -25,7 +25,7 @@ POWERS: dict[str, dict[str, str]] = {
     "multiprocessing": {"crew.py": "the processes of `jobs`, whose pipes carry pickles between them"},
     "importlib": {
         "__init__.py": "the public names, from a table",
-        "conversions.py": "--lut-function, as named on the command line",
+        "choices.py": "--lut-function, as named on the command line",
         "conformance/vectors.py": "the files of the kit",
         "schema/generate.py": "whether protoc is there",
     },

@@ -46,6 +46,20 @@ def dequantization(family: Family) -> None:
     for count in LENGTHS[1:]:
         channels = Channels(1, 1, count)
         add(f"{count} codes", channels, random.Random(count), False, True, "LIN-8", "length precision")
+    for code, scale in ((130, 16519105 / 2**55), (205, 5237765 / 2**54)):
+        # With a bias of 1 or -1 the sum is a tie of binary32, but for a part that binary64 has no place for.
+        for sign, title in ((1.0, "a sum"), (-1.0, "a sum below zero")):
+            scales, biases, channels = [sign * scale], [sign], Channels(1, 1, 1)
+            weights = oracle.dequantization.linear([code], scales, biases, channels)
+            given = {
+                "codes": bytes([code]).hex(),
+                "scales": hexed(scales),
+                "biases": hexed(biases),
+                **sizes(channels),
+            }
+            title = f"{title} that is a tie only after it is rounded, code {code}"
+            expected = {"weights": hexed(weights)}
+            family.add("linear.decode", title, "LIN-8 LIN-10", given, expected, "contraction tie")
     faults: list[tuple[str, list[float], list[float], int | None]] = [
         ("no scales", [], [], None),
         ("two scales for three channels", [1.0, 2.0], [], None),

@@ -12,7 +12,7 @@ from typing import Any
 from conformance.cases import SPEC
 from conformance.cases.flags import PLAIN, ROW, departures_of, flag
 from refquant.conformance.operations import OPERATIONS, comparison
-from refquant.conformance.vectors import LEVELS
+from refquant.conformance.vector_checks import LEVELS
 from refquant.schema.coreml import Model
 
 Case = dict[str, Any]

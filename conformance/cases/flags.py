@@ -234,7 +234,7 @@ def departures() -> dict[str, Flag]:
         name: Flag(
             "departure",
             f"{row.case}: {row.theirs}",
-            f"not what {row.rule} asks for: {row.ours}",
+            f"not what {row.rule} {'ask' if ',' in row.rule else 'asks'} for: {row.ours}",
             f"coremltools {row.since}; spec/14-departures.md, {name}",
         )
         for name, row in rows().items()

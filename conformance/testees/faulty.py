@@ -435,6 +435,13 @@ def _fused(i: int, scale: float, bias: float) -> float:
     return float(Fraction(i) * Fraction(scale) + Fraction(bias))
 
 
+def _once(code: int, scale: float, bias: float) -> float:
+    """Round to binary32 alone: a tie that only binary64 made is none."""
+    exact = Fraction(code) * Fraction(scale) + Fraction(bias)
+    near = float(exact)
+    return f32(near if near == exact else math.nextafter(near, math.inf if near < exact else -math.inf))
+
+
 def _flush(self: Plain, w: float) -> float:
     return 0.0 if abs(w) < 2.0**-126 else w
 
@@ -566,6 +573,7 @@ FAULTS: dict[str, dict[str, Any]] = {
         ]
     },
     "decode.binary32-product": {"decoded": lambda self, code, scale, bias: f32(f32(code * scale) + bias)},
+    "decode.one-rounding": {"decoded": lambda self, code, scale, bias: _once(code, scale, bias)},
     "decode.bias-in-codes": {"decoded": lambda self, code, scale, bias: f32((code + bias) * scale)},
     "decode.bias-forgotten": {"decoded": lambda self, code, scale, bias: f32(code * scale)},
     "decode.signed-codes": {"decoded": lambda self, code, scale, bias: f32((code - 128) * scale + bias)},

@@ -25,6 +25,7 @@ def dequantization(family: Family) -> None:
     numbers(family)
     rows(family)
     absent(family)
+    signed(family)
 
 
 def change_scales(model: Model, count: int, biases: int, tensor: str = "weights") -> Model:
@@ -65,7 +66,7 @@ def rows(family: Family) -> None:
         held.scale.extend(0.25 * (i + 1) for i in range(count))
         held.bias.extend(-0.5 * i for i in range(count))
         title = f"{name} of {count} rows with a scale each"
-        ask(family, title, "DEQ-4 LAY-1", "layer DEP-42", model, DEQUANTIZATION)
+        ask(family, title, "DEQ-5 LAY-1", "layer DEP-42", model, DEQUANTIZATION)
 
 
 def absent(family: Family) -> None:
@@ -77,7 +78,17 @@ def absent(family: Family) -> None:
             for gate in ("inputGate", "forgetGate", "blockInput", "outputGate"):
                 held.ClearField(f"{gate}BiasVector")
         title = f"{name} without biases, back"
-        ask(family, title, "DEQ-1 TEN-8", "layer DEP-25", quantized(model), DEQUANTIZATION)
+        ask(family, title, "DEQ-1", "layer DEP-25", quantized(model), DEQUANTIZATION)
     model = chain(product(2, 3, bias=True), Net.relu, Net.bias)
     params(model).CopyFrom(params(quantized(model)))
     ask(family, "codes beside floats, back", "DEQ-1", "layer DEP-24", model, DEQUANTIZATION)
+
+
+def signed(family: Family) -> None:
+    """Signed codes, as far as they go."""
+    good = quantized(chain(product(2, 3)))
+    held = params(good)
+    held.rawValue, held.int8RawValue = b"", bytes(range(125, 131))
+    del held.quantization.linearQuantization.scale[1:], held.quantization.linearQuantization.bias[:]
+    stated(good).int8DynamicQuantize = True
+    ask(family, "signed codes, back", "DEQ-3", "layer DEP-24", good, DEQUANTIZATION)

@@ -52,6 +52,8 @@ def fusion(family: Family) -> None:
     turns(family)
     batchnorms(family)
     past_the_end(family)
+    second_inputs(family)
+    long_chains(family)
     not_pairs(family)
 
 
@@ -75,10 +77,10 @@ def numbers(family: Family) -> None:
     ):
         model = chain(producer, scale((6,), (1,)))
         title = f"{name} without a bias, scale with a bias of one element"
-        ask(family, title, "FUS-6", "fusion DEP-14", model, LINEAR)
+        ask(family, title, "FUS-6 FUS-10", "fusion DEP-14", model, LINEAR)
         model = chain(producer, lambda net: net.bias((1,)))
         title = f"{name} without a bias, bias of one element"
-        ask(family, title, "FUS-7", "fusion DEP-14", model, LINEAR)
+        ask(family, title, "FUS-7 FUS-10", "fusion DEP-14", model, LINEAR)
     for shape, bias in (((1,), None), ((6,), (1,)), ((1,), (6,))):
         model = chain(Net.batchnorm, scale(shape, bias))
         title = f"batchnorm, scale of {shape} with bias of {bias}"
@@ -118,7 +120,7 @@ def vectors(family: Family) -> None:
     for shape in ((6, 1, 1), (1, 1, 1)):
         model = chain(convolution(bias=False), scale(shape, shape))
         flags = "fusion DEP-14" if shape == (1, 1, 1) else "fusion"
-        ask(family, f"a scale of {shape}", "FUS-6", flags, model, LINEAR)
+        ask(family, f"a scale of {shape}", "FUS-6 FUS-10", flags, model, LINEAR)
     model = chain(convolution(), scale((6, 8, 8)))
     ask(family, "a scale over space", "FUS-10", "fusion DEP-15", model, LINEAR)
     model = chain(convolution(), scale((1, 2, 3)))
@@ -287,9 +289,9 @@ def batchnorms(family: Family) -> None:
         title = " and ".join(fields)
         model = chain(convolution(bias=False), batchnorm(**fields))
         flags = "fusion DEP-39" if fields == {"computeMeanVar": True} else "fusion"
-        ask(family, f"convolution, batchnorm with {title}", "FUS-1 FUS-10", flags, model, LINEAR)
+        ask(family, f"convolution, batchnorm with {title}", "FUS-13", flags, model, LINEAR)
         model = chain(batchnorm(**fields), scale())
-        ask(family, f"batchnorm with {title}, scale", "FUS-1 FUS-10", flags, model, LINEAR)
+        ask(family, f"batchnorm with {title}, scale", "FUS-13", flags, model, LINEAR)
     for title, variance, epsilon in (
         ("variance and epsilon of zero", 0.0, 0.0),
         ("a variance below zero", -0.25, 1e-3),
@@ -317,6 +319,22 @@ def past_the_end(family: Family) -> None:
             store_float32(held, array("f", [3e38, *held.floatValue[1:]]))
         flags = "fusion DEP-1" if "of a batchnorm" in title else "fusion DEP-50"
         ask(family, f"{title}, past binary32", "FUS-16", flags, model, LINEAR)
+
+
+def second_inputs(family: Family) -> None:
+    """Convolutions that take their weights as an input, whatever stands in the file in their place."""
+    for title, consumer in (("scale", scale()), ("bias", Net.bias)):
+        model = chain(convolution(bias=False), consumer)
+        layer(model).input.append("other")
+        title = f"a convolution with two inputs, {title}"
+        ask(family, title, "FUS-17", "fusion DEP-51", model, LINEAR)
+
+
+def long_chains(family: Family) -> None:
+    """As many consumers as a producer takes up, and one more."""
+    for count, flags in ((100, "fusion"), (101, "fusion DEP-52")):
+        model = chain(product(1, 2), *[lambda net: net.bias((1,))] * count)
+        ask(family, f"{count} biases behind an innerProduct", "FUS-18 FUS-11", flags, model, LINEAR)
 
 
 def not_pairs(family: Family) -> None:

@@ -252,17 +252,20 @@ def codes(family: Family) -> None:
     model = stored(**one)
     params(model).quantization.ClearField("linearQuantization")
     ask(family, "neither scales nor a table, quantized again", "TEN-5", "invalid DEP-41", model, LINEAR)
-    dynamic = stored(**one)
+    dynamic = stored(scales=[1.0])
     params(dynamic).int8RawValue, params(dynamic).rawValue = b"\1\2", b""
-    for title, scales in (
-        ("no scale beside signed codes", []),
-        ("two scales beside signed codes", [1.0, 2.0]),
+    for title, nbits, scales, biases in (
+        ("no scale", 8, [], []),
+        ("two scales", 8, [1.0, 2.0], []),
+        ("a bias", 8, [1.0], [0.5]),
+        ("numberOfBits 7", 7, [1.0], []),
     ):
         model = copied(dynamic)
-        held = params(model).quantization.linearQuantization.scale
-        del held[:]
-        held.extend(scales)
-        ask(family, title, "DEQ-3", "invalid", model, DEQUANTIZATION)
+        quantization = params(model).quantization
+        quantization.numberOfBits = nbits
+        held = quantization.linearQuantization
+        held.scale[:], held.bias[:] = scales, biases
+        ask(family, f"{title} beside signed codes", "INT8-2 DEQ-3", "invalid", model, DEQUANTIZATION)
     model = copied(dynamic)
     params(model).int8RawValue = b"\1\2\3"
     ask(family, "a signed code too many", "TEN-6", "invalid", model, DEQUANTIZATION)

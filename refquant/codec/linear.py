@@ -109,10 +109,11 @@ def gather(parts: Iterable[ChannelCodes], channels: Channels, top: int) -> Linea
 
 
 def decode(codes: bytes, scales: array[float], biases: array[float], channels: Channels) -> array[float]:
-    """Turn codes back into float32 weights: code * scale + bias in binary64, rounded once. Rule: LIN-8.
+    """Turn codes back into float32 weights: code * scale + bias in binary64, rounded to binary32.
 
     `scales` has one number for each channel or one for all, and `biases` has as many or none (DEQ-2).
     Raises TensorError where they do not, NonFiniteError where a scale, a bias or a weight is not finite.
+    Rule: LIN-8.
     """
     if len(scales) == 1:
         channels = Channels(1, 1, channels.outer * channels.count * channels.inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Callable, NamedTuple
 
 from refquant.codec.linear import encode_channel
@@ -72,7 +73,8 @@ def encode_custom(weights: array[float], nbits: int, lut_function: LutFunction |
     check_finite(weights)
     try:
         # What it gives may run code of its caller's, too: a generator, or numbers of a class of their own.
-        table, codes = _pair(lut_function(nbits, array("f", weights.tobytes())))
+        given = lut_function(nbits, array("f", weights.tobytes()))
+        table, codes = _pair(given, 1 << nbits, len(weights))
         return LutCodes(_checked_codes(codes, nbits, len(weights)), _checked_table(table, nbits), False)
     except RefquantError:
         raise
@@ -95,11 +97,11 @@ def decode(codes: bytes, table: array[float]) -> array[float]:
     return look_up(codes, table)
 
 
-def _pair(given: Any) -> tuple[list[Any], list[Any]]:
-    """Take what a custom function gave apart into flat lists: table and codes."""
+def _pair(given: Any, entries: int, count: int) -> tuple[list[Any], list[Any]]:
+    """Take what a custom function gave apart into flat lists, table and codes, of one too many at most."""
     try:
         table, codes = given
-        return list(_flat(table)), list(_flat(codes))
+        return list(islice(_flat(table), entries + 1)), list(islice(_flat(codes), count + 1))
     except TypeError:
         kind = type(given).__name__
     except ValueError:
@@ -120,9 +122,15 @@ def _flat(values: Any) -> Iterator[Any]:
             yield value
 
 
+def _amount(found: int, due: int) -> str:
+    """Tell how many there are of something; past what is due, nobody has counted."""
+    return f"more than {due}" if found > due else f"{found}"
+
+
 def _checked_table(table: list[Any], nbits: int) -> array[float]:
     if len(table) != 1 << nbits:
-        raise LutFunctionError(f"lut_function gave a table of {len(table)}, not {1 << nbits}", rule="LUT-5")
+        found = _amount(len(table), 1 << nbits)
+        raise LutFunctionError(f"lut_function gave a table of {found}, not {1 << nbits}", rule="LUT-5")
     try:
         stored = array("f", table)
         check_finite(stored)
@@ -144,7 +152,8 @@ def _is_number(entry: Any) -> bool:
 
 def _checked_codes(codes: list[Any], nbits: int, count: int) -> bytes:
     if len(codes) != count:
-        raise LutFunctionError(f"lut_function gave {len(codes)} codes for {count} weights", rule="LUT-5")
+        found = _amount(len(codes), count)
+        raise LutFunctionError(f"lut_function gave {found} codes for {count} weights", rule="LUT-5")
     known = {float(code): code for code in range(1 << nbits)}
     try:
         return bytes([known[code] for code in codes])

@@ -99,11 +99,16 @@ def check_finite(weights: array[float], what: str = "weight", rule: str = "TEN-7
 
     Raises NonFiniteError with the index and the rule that is broken. Rule: TEN-7.
     """
-    for piece in pieces(weights):
-        high = _high_bytes(piece)
-        if any(byte in high for byte in GREATEST_BYTES):
-            _check_each(weights, what, rule)
-            return
+    if any(may_not_be_finite(_high_bytes(piece)) for piece in pieces(weights)):
+        _check_each(weights, what, rule)
+
+
+def may_not_be_finite(high: bytes) -> bool:
+    """Tell whether float32 numbers must be looked at to know that all are finite, by their high bytes.
+
+    These are the bytes that have the sign and most of the exponent, one a number.
+    """
+    return any(byte in high for byte in GREATEST_BYTES)
 
 
 def _check_each(weights: array[float], what: str, rule: str) -> None:

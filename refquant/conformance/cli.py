@@ -7,11 +7,13 @@ import io
 import math
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from refquant.conformance import fuzz, runner, vectors
-from refquant.conformance.process import Testee
+from refquant.conformance.process import Testee, side_by_side
 from refquant.conformance.reports import REPORTS, as_text, summary
 from refquant.conformance.runner import Verdict
+from refquant.conformance.vector_checks import LEVELS
 from refquant.errors import ArgumentError
 
 #: refquant's own testee, as a command that finds the package where this process has it: in an archive, maybe.
@@ -79,7 +81,11 @@ def _fuzz_options(action: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="S", help="the same seed makes the same cases (0)"
     )
     action.add_argument(
-        "--examples", type=_positive, default=1000, metavar="N", help="cases an operation (1000)"
+        "--examples",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="at most so many cases an operation (1000)",
     )
     action.add_argument("--save", metavar="FILE", help="write the case that was found to FILE, as vectors")
 
@@ -89,7 +95,7 @@ def _run_options(action: argparse.ArgumentParser) -> None:
     _family_option(action)
     action.add_argument("--vectors", metavar="FILE", help="the cases of this file, not those of the kit")
     action.add_argument("--case", action="append", metavar="ID", help="only cases like this (repeatable)")
-    action.add_argument("--level", choices=vectors.LEVELS, default="optional", help="only up to this level")
+    action.add_argument("--level", choices=LEVELS, default="optional", help="only up to this level")
     action.add_argument("--known-failures", metavar="FILE", help="failures to expect, with reasons")
     action.add_argument("--update-known-failures", action="store_true", help="rewrite FILE from this run")
     action.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes of the program (1)")
@@ -141,15 +147,16 @@ def _smoke(options: argparse.Namespace) -> int:
         steps.append(("the program", options.program, WRONG))
     for who, command, code in steps:
         offered = runner.introduce(command, options.timeout)["operations"]
-        testee = Testee(command, options.timeout)
-        try:
-            verdicts = [runner.put(testee, case) for case in cases if case["operation"] in offered]
-        finally:
-            testee.stop()
+        asked = [case for case in cases if case["operation"] in offered]
+        (verdicts,) = side_by_side(command, options.timeout, [partial(_answers, asked)])
         good = _say_how_well(who, verdicts)
         if not good:
             return code
     return GOOD
+
+
+def _answers(cases: list[vectors.Case], testee: Testee) -> list[Verdict]:
+    return [runner.put(testee, case) for case in cases]
 
 
 def _easy(cases: list[vectors.Case]) -> Iterator[vectors.Case]:
@@ -205,19 +212,25 @@ def _fuzz(options: argparse.Namespace) -> int:
         return GOOD
     _write(fuzz.shown(found))
     if options.save:
-        with open(options.save, "w", encoding="utf-8") as file:
-            file.write(fuzz.document(found))
+        runner.write(options.save, fuzz.document(found))
     return WRONG
 
 
 def _list(options: argparse.Namespace) -> int:
-    for name, content in vectors.families().items():
-        if not options.family:
-            _write(f"{name:16} {content['count']:5} cases\n")
     if options.family:
-        for case in vectors.select(options.family)[0]:
-            _write(f"{case['id']:28} {case['level']:12} {case['title']}\n")
+        _list_cases(vectors.select(options.family)[0])
+        return GOOD
+    families = vectors.families()
+    width = max(map(len, families))
+    for name, content in families.items():
+        _write(f"{name:{width}} {content['count']:5} cases\n")
     return GOOD
+
+
+def _list_cases(cases: list[vectors.Case]) -> None:
+    width = max(len(case["id"]) for case in cases)
+    for case in cases:
+        _write(f"{case['id']:{width}} {case['level']:12} {case['title']}\n")
 
 
 #: Action -> what runs, a line of help, and what adds its options.

@@ -18,7 +18,8 @@ from typing import Any
 from refquant.conformance import testee as own
 from refquant.conformance import vectors
 from refquant.conformance.operations import OPERATIONS, floats_from_hex
-from refquant.conformance.process import Testee
+from refquant.conformance.process import Testee, side_by_side
+from refquant.conformance.protocol import counted
 from refquant.conformance.reports import request, shown_input
 from refquant.conformance.runner import Verdict, introduce, put
 from refquant.errors import ArgumentError
@@ -60,29 +61,32 @@ def fuzz(
 ) -> Verdict | None:
     """Compare a testee with refquant on made-up cases; give the smallest that differs, or None.
 
-    Each operation that the testee offers of the `chosen` ones gets `examples` cases. The same seed makes the
-    same cases. Raises ArgumentError where there is nothing to try, or no hypothesis.
+    Each operation that the testee offers of the `chosen` ones gets at most `examples` cases: fewer where
+    inputs repeat, or no more can be made. The same seed makes the same cases. Raises ArgumentError where
+    there is nothing to try, or no hypothesis.
     """
     try:
         from refquant.conformance.strategies import strategy
     except ImportError:
         raise ArgumentError(
-            "fuzzing needs the extra 'conformance': pip install refquant[conformance]"
+            "fuzzing needs the extra 'conformance': pip install 'refquant[conformance]' "
+            "or, in a checkout, '.[conformance]'"
         ) from None
     offered = [name for name in chosen if name in introduce(command, timeout)["operations"]]
     if not offered:
         raise ArgumentError(f"nothing to fuzz: the program offers none of {', '.join(chosen)}")
-    testee = Testee(command, timeout)
-    try:
+
+    def work(testee: Testee) -> Verdict | None:
         for name in offered:
             search = Search(testee, name)
             search.run(strategy(name), seed, examples)
             if search.smallest:
                 return search.confirmed()
             say(search.outcome())
-    finally:
-        testee.stop()
-    return None
+        return None
+
+    (found,) = side_by_side(command, timeout, [work])
+    return found
 
 
 class Search:
@@ -143,7 +147,7 @@ class Search:
         """Say what came of a search that found nothing."""
         skipped = sum(verdict.outcome == "skipped" for verdict in self.verdicts.values())
         more = f", {skipped} skipped" if skipped else ""
-        return f"{self.operation}: {len(self.verdicts)} cases, no difference{more}"
+        return f"{self.operation}: {counted(len(self.verdicts), 'case')}, no difference{more}"
 
 
 class Difference(Exception):  # noqa: N818 -- what hypothesis looks for

@@ -29,9 +29,6 @@ from refquant.conformance.operations import OPERATIONS, How, floats_from_hex
 #: How much more inertia than the least a clustering may have; the rule says 0.1 %. Rule: KM-4.
 SLACK = Fraction(1001, 1000)
 
-#: Rules that ask for the index of the first offending element.
-NAMING = ("TEN-7", "HALF-2")
-
 #: A case of a vector file, and the result that a testee gave, field by field.
 Case = dict[str, Any]
 Result = dict[str, Any]
@@ -167,8 +164,9 @@ def _nearest(case: Case, field: str, result: Result) -> str | None:
 def _clustering(case: Case, field: str, result: Result) -> str | None:
     """Ascending entries, as many as there are codes; every weight, where there are enough. Rule: KM-1."""
     table, entries = _numbers(result[field]), case["expected"]["entries"]
-    if len(table) != entries:
-        return f"{field}: gave {len(table)} entries, expected {entries}"
+    wrong = _ill_table(field, result, entries)
+    if wrong:
+        return wrong
     if table != sorted(table):
         return f"{field}: the entries are not in ascending order"
     distinct = set(_weights(case))
@@ -179,8 +177,11 @@ def _clustering(case: Case, field: str, result: Result) -> str | None:
 
 
 def _inertia(case: Case, field: str, result: Result) -> str | None:
-    """Compare the sum of squared errors with the least there is. Rule: KM-4."""
+    """Compare the sum of squared errors with the least there is for so many entries. Rule: KM-1, KM-4."""
     weights, table = _weights(case), _numbers(result[field])
+    wrong = _ill_table(field, result, 1 << int(case["input"]["nbits"]))
+    if wrong:
+        return wrong
     codes = bytes.fromhex(result["codes"])
     if len(codes) != len(weights):
         return f"codes: gave {len(codes)} elements, expected {len(weights)}"
@@ -190,6 +191,17 @@ def _inertia(case: Case, field: str, result: Result) -> str | None:
     least = Fraction(case["expected"]["inertia"])
     if inertia > least * SLACK:
         return f"{field}: the inertia is {float(inertia):.6g}, and {float(least):.6g} is possible"
+    return None
+
+
+def _ill_table(field: str, result: Result, entries: int) -> str | None:
+    """Say how a table is not one of so many finite numbers; None: it is."""
+    table = floats_from_hex(result[field])
+    if len(table) != entries:
+        return f"{field}: gave {len(table)} entries, expected {entries}"
+    for index, entry in enumerate(table):
+        if not math.isfinite(entry):
+            return f"{field}[{index}]: gave {entry}, not a finite number"
     return None
 
 

@@ -8,11 +8,16 @@ import os
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from typing import Any, Callable, TypeVar
 
-from refquant.conformance.protocol import START, fault, is_whole
+from refquant.conformance.protocol import START, counted, fault, is_whole
+from refquant.crew import PATIENCE
 from refquant.errors import ArgumentError
+
+Result = TypeVar("Result")
 
 #: Most bytes of one answer; more is a flood.
 LONGEST_ANSWER = 1 << 24
@@ -35,6 +40,10 @@ class Trouble(Exception):  # noqa: N818 -- it is reported, not raised to a calle
         self.kind = kind
 
 
+class Dismissed(BaseException):
+    """Nobody waits for an answer any more. No Exception, which could be taken for a fault of the testee."""
+
+
 class Testee:
     """A running program under test. After a Trouble it is stopped, and started anew for the next request."""
 
@@ -45,12 +54,14 @@ class Testee:
         self.timeout = timeout
         self.sequence = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.starting = threading.Lock()
+        self.dismissed = False
         self.lines: queue.Queue[bytes | Trouble | None] = queue.Queue()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send one request and give its answer, which keeps to the protocol, without its number.
 
-        Raises Trouble where it does not, ArgumentError where there is no program.
+        Raises Trouble where it does not, ArgumentError where there is no program, Dismissed after `dismiss`.
         """
         if self.process is None:
             self._launch()
@@ -60,28 +71,42 @@ class Testee:
 
     def stop(self) -> None:
         """End the program: by asking, and where that does not help, by force."""
-        process, self.process = self.process, None
+        process = self.process
         if process is None:
             return
         assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps({"seq": self.sequence + 1, "command": "stop"}).encode() + b"\n")
-            process.stdin.close()
-            process.wait(1)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+        if not self.dismissed:
+            line = json.dumps({"seq": self.sequence + 1, "command": "stop"}) + "\n"
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                process.stdin.write(line.encode())
+                process.stdin.close()
+                process.wait(1)
         self._kill(process)
+        self.process = None
+
+    def dismiss(self) -> None:
+        """End the program for good, by force and at once, whatever another thread is asking it.
+
+        That thread clears up.
+        """
+        with self.starting:
+            self.dismissed, process = True, self.process
+        if process is not None:
+            self._strike(process)
 
     def _launch(self) -> None:
-        try:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=os.name == "posix",
-            )
-        except OSError as error:
-            raise ArgumentError(f"cannot start {self.command[0]}: {error.strerror}") from error
+        with self.starting:
+            if self.dismissed:
+                raise Dismissed
+            try:
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    start_new_session=os.name == "posix",
+                )
+            except OSError as error:
+                raise ArgumentError(f"cannot start {self.command[0]}: {error.strerror}") from error
         self.lines = queue.Queue()
         threading.Thread(target=_read_lines, args=(self.process, self.lines), daemon=True).start()
 
@@ -92,6 +117,8 @@ class Testee:
             process, self.process = self.process, None
             assert process is not None
             self._kill(process)
+            if self.dismissed:
+                raise Dismissed from None
             raise
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -104,10 +131,7 @@ class Testee:
             self.process.stdin.flush()
         except OSError:
             raise Trouble("crash", self._last_words()) from None
-        try:
-            got = self.lines.get(timeout=self.timeout)
-        except queue.Empty:
-            raise Trouble("hang", f"no answer within {self.timeout:g} seconds {HINT}") from None
+        got = self._line()
         if isinstance(got, Trouble):
             raise got
         if got is None:
@@ -115,6 +139,20 @@ class Testee:
         if any(line is not None for line in list(self.lines.queue)):  # None: it has ended by now
             raise Trouble("out of turn", "more than one line for one request")
         return self._parsed(got, request["command"])
+
+    def _line(self) -> bytes | Trouble | None:
+        """Wait for a line, in steps: an orphan of the program may keep its output open."""
+        until = time.monotonic() + self.timeout
+        while not self.dismissed:
+            left = until - time.monotonic()
+            try:
+                return self.lines.get(timeout=max(0, min(left, PATIENCE)))
+            except queue.Empty:
+                if left <= PATIENCE:
+                    raise Trouble(
+                        "hang", f"no answer within {counted(self.timeout, 'second')} {HINT}"
+                    ) from None
+        raise Dismissed
 
     def _parsed(self, line: bytes, command: str) -> dict[str, Any]:
         try:
@@ -140,19 +178,60 @@ class Testee:
         return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     @staticmethod
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        """End a program and whatever it started."""
-        try:
+    def _strike(process: subprocess.Popen[bytes]) -> None:
+        """Kill a program and whatever it started."""
+        with contextlib.suppress(OSError):
             if os.name == "posix":
                 os.killpg(process.pid, 9)
             else:
                 process.kill()
-        except OSError:
-            pass
+
+    @classmethod
+    def _kill(cls, process: subprocess.Popen[bytes]) -> None:
+        """Kill a program and whatever it started, and clear up."""
+        cls._strike(process)
         process.wait()
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
+
+
+def side_by_side(
+    command: Sequence[str], timeout: float, works: Sequence[Callable[[Testee], Result]]
+) -> list[Result]:
+    """Do pieces of work at once, each with a testee of its own; give what they return, in their order.
+
+    They are done beside this thread, which waits, so that a signal finds it free. Whatever it is interrupted
+    by, and the first exception of a work, ends all testees, and is raised.
+    """
+    testees = [Testee(command, timeout) for _ in works]
+    futures: list[Future[Result]] = [Future() for _ in works]
+    waiting = set(futures)
+    try:
+        for parts in zip(works, testees, futures):
+            threading.Thread(target=_do, args=parts, daemon=True).start()
+        while waiting:
+            done, waiting = wait(waiting, PATIENCE, FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+    except BaseException:
+        for testee in testees:
+            testee.dismiss()
+        wait(waiting, PATIENCE)
+        raise
+    return [future.result() for future in futures]
+
+
+def _do(work: Callable[[Testee], Result], testee: Testee, future: Future[Result]) -> None:
+    try:
+        try:
+            result = work(testee)
+        finally:
+            testee.stop()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _read_lines(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | Trouble | None]) -> None:

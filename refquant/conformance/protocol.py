@@ -28,6 +28,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: float, thing: str) -> str:
+    """Say how many there are of something: `1 case`, `2 cases`."""
+    return f"{number:.12g} {thing}{'' if number == 1 else 's'}"
+
+
 def is_whole(value: object) -> bool:
     """Whether a JSON value is a whole number, as JSON Schema has it: 1.0 is, and true is not."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (
@@ -35,7 +40,8 @@ def is_whole(value: object) -> bool:
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Show a JSON value for a person, and no more of it than a line takes."""
     return f"{value!r:.40}" if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
 
 
@@ -51,7 +57,7 @@ def _start_faults(answer: Answer) -> Iterator[str]:
     yield from _key_faults(answer, {"protocol", "implementation", "operations"})
     spoken, made, offered = answer["protocol"], answer["implementation"], answer["operations"]
     if not is_whole(spoken) or spoken != PROTOCOL:
-        yield f"`protocol` is {_shown(spoken)}, not {PROTOCOL}"
+        yield f"`protocol` is {shown(spoken)}, not {PROTOCOL}"
     if not isinstance(made, dict):
         yield "`implementation` is no object"
     else:
@@ -88,12 +94,12 @@ def _result_faults(result: object) -> Iterator[str]:
             if key == "faults":
                 yield from _list_faults(value)
             elif not isinstance(value, str) or not DIGITS.fullmatch(value):
-                yield f"`{key}` is no string of pairs of hexadecimal digits: {_shown(value)}"
+                yield f"`{key}` is no string of pairs of hexadecimal digits: {shown(value)}"
 
 
 def _list_faults(value: object) -> Iterator[str]:
     if not isinstance(value, list) or not all(map(_is_fault, value)):
-        yield f"`faults` is no list of objects with `rule`, `layer` and `tensor`: {_shown(value)}"
+        yield f"`faults` is no list of objects with `rule`, `layer` and `tensor`: {shown(value)}"
 
 
 def _is_fault(fault: object) -> bool:
@@ -112,7 +118,7 @@ def _error_faults(error: object) -> Iterator[str]:
     else:
         index = error.get("index")
         if index is not None and not (is_whole(index) and index >= 0):
-            yield f"`index` is no position: {_shown(index)}"
+            yield f"`index` is no position: {shown(index)}"
 
 
 def _skipped_faults(skipped: object) -> Iterator[str]:

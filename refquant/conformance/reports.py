@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from refquant.conformance.judge import Case
 from refquant.conformance.operations import CODES, FLOATS, OPERATIONS
-from refquant.conformance.protocol import printable
+from refquant.conformance.protocol import counted, printable
 from refquant.conformance.runner import BAD_OUTCOMES, OUTCOMES, Report, Verdict
 
 #: Elements of a list, characters of anything else, and ids of like failures that are shown at the most.
@@ -106,7 +106,7 @@ def summary(report: Report) -> str:
     counts = report.counts
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
     nothing = "" if report.judged else "; nothing was judged"
-    return f"{_name(report)}: {len(report.verdicts)} cases: {said or 'none'}{nothing}"
+    return f"{_name(report)}: {counted(len(report.verdicts), 'case')}: {said or 'none'}{nothing}"
 
 
 def _name(report: Report) -> str:

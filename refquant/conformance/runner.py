@@ -7,13 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from refquant.conformance.judge import Case, judge
 from refquant.conformance.operations import OPERATIONS
-from refquant.conformance.process import Testee, Trouble
+from refquant.conformance.process import Testee, Trouble, side_by_side
 from refquant.conformance.protocol import START, printable
 from refquant.errors import ArgumentError
 
@@ -115,41 +116,33 @@ def run(
     """Put cases to a testee, over `jobs` processes, and judge its answers.
 
     There are never more processes than cases, nor than JOBS_A_CORE a core. A case that the testee does not
-    survive costs that case alone: the testee is started anew. Raises ArgumentError where the program cannot
-    be started or does not answer `start`.
+    survive costs that case alone: the testee is started anew. `progress` is called from other threads. Raises
+    ArgumentError where the program cannot be started or does not answer `start`.
     """
     implementation = introduce(command, timeout)
     offered = set(implementation["operations"])
     entries = list(known)
     jobs = max(1, min(jobs, len(cases), JOBS_A_CORE * (os.cpu_count() or 1)))
 
-    def work(share: list[Case]) -> list[Verdict]:
-        testee = Testee(command, timeout)
+    def work(share: list[Case], testee: Testee) -> list[Verdict]:
         verdicts = []
-        try:
-            for case in share:
-                verdict = _with_known(_offered(testee, case, offered), entries)
-                progress(verdict)
-                verdicts.append(verdict)
-        finally:
-            testee.stop()
+        for case in share:
+            verdict = _with_known(_offered(testee, case, offered), entries)
+            progress(verdict)
+            verdicts.append(verdict)
         return verdicts
 
-    shares = [cases[start::jobs] for start in range(jobs)]
-    with ThreadPoolExecutor(jobs) as pool:
-        found = {verdict.case["id"]: verdict for share in pool.map(work, shares) for verdict in share}
+    shares = side_by_side(command, timeout, [partial(work, cases[start::jobs]) for start in range(jobs)])
+    found = {verdict.case["id"]: verdict for share in shares for verdict in share}
     return Report(implementation, [found[case["id"]] for case in cases], rules, list(command))
 
 
 def introduce(command: Sequence[str], timeout: float) -> dict[str, Any]:
     """Ask a testee what it is. Raises ArgumentError where it does not say."""
-    testee = Testee(command, timeout)
     try:
-        reply = testee.ask(START)
+        (reply,) = side_by_side(command, timeout, [methodcaller("ask", START)])
     except Trouble as trouble:
         raise ArgumentError(f"{command[0]} does not answer `start`: {printable(str(trouble))}") from None
-    finally:
-        testee.stop()
     named = {key: reply["implementation"][key] for key in ("name", "version", "language")}
     return {
         "protocol": reply["protocol"],
@@ -232,7 +225,7 @@ def write_known(path: str | Path, report: Report, old: list[Known]) -> None:
     """Write the list that would make a run good: old reasons are kept, new ones say that they are missing.
 
     An old entry stays where every case of the run that it names still fails as it says, and where it names
-    none of them; other failures get an entry each.
+    none of them; other failures get an entry each. Raises ArgumentError where the file cannot be written.
     """
     kept = []
     for entry in old:
@@ -246,4 +239,12 @@ def write_known(path: str | Path, report: Report, old: list[Known]) -> None:
         if v.wrong and not any(entry.names(v.case) for entry in kept)
     ]
     entries = [entry._asdict() for entry in (*kept, *fresh)]
-    Path(path).write_text(json.dumps({"known_failures": entries}, indent=1) + "\n", encoding="utf-8")
+    write(path, json.dumps({"known_failures": entries}, indent=1) + "\n")
+
+
+def write(path: str | Path, text: str) -> None:
+    """Write a file. Raises ArgumentError where that cannot be done."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"cannot write {path}: {error.strerror}") from error

@@ -56,15 +56,33 @@ def read(path: Path) -> bytes:
 
 
 def read_stream(stream: IO[bytes], what: object = "the input") -> bytes:
-    """Read a stream to its end, but no further than a model can be long. Raises FileError and OSError."""
+    """Read a stream to its end, but no further than a model can be long.
+
+    Raises FileError, and ArgumentError where it is open as text.
+    """
     parts, size = [], 0
-    while part := stream.read(PART):
-        if not isinstance(part, bytes):
-            raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
+    while part := _read_part(stream, what):
         parts.append(part)
         size += len(part)
         check_size(size, what)
     return b"".join(parts)
+
+
+def _read_part(stream: Any, what: object) -> bytes:
+    """Read the next bytes of a stream, whatever it is; none at its end."""
+    try:
+        part = stream.read(PART)
+    except UnicodeDecodeError:
+        part = ""
+    except OSError as error:
+        raise FileError(f"cannot read {what}: {_why(error)}") from error
+    except Exception as error:  # it may unpack, decrypt or fetch, and fail in ways of its own
+        raise FileError(f"cannot read {what}: {type(error).__name__}: {error}") from error
+    if isinstance(part, str):
+        raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
+    if not isinstance(part, (bytes, bytearray)):
+        raise FileError(f"cannot read {what}: it gave {type(part).__name__} in place of bytes")
+    return bytes(part)
 
 
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:

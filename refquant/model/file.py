@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import IO, Any, Callable, NamedTuple, Union
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from refquant.errors import ArgumentError, FileError, TensorError
 from refquant.model import disk
 from refquant.model.impression import impression
 from refquant.model.walk import check_nesting
+from refquant.model.within import weights_within
 from refquant.schema.coreml import (
     Model,
     NeuralNetworkLayer,
-    WeightParams,
     has_unpacked_floats,
     standard_model,
 )
@@ -94,17 +91,18 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
         return source.get_spec(), MLModel.holding
     if isinstance(source, Given):
         return source.model, MLModel.holding
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
         return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return parse(bytes(source), lenient=lenient), serialize
+        return parse(_bytes(source), lenient=lenient), serialize
     if isinstance(source, Message):
         return _read_message(source, lenient), lambda model: _foreign(type(source), model)
-    if callable(getattr(source, "get_spec", None)):
+    if not isinstance(source, type) and callable(getattr(source, "get_spec", None)):
         return _open_object(source, lenient)
-    if callable(getattr(source, "read", None)):
+    if not isinstance(source, type) and callable(getattr(source, "read", None)):
         return _read_file(source, lenient), MLModel.holding
-    raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
+    kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+    raise ArgumentError(f"cannot read a model from {kind}: pass a path, bytes or a model")
 
 
 def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -159,75 +157,6 @@ def _parsed(data: bytes) -> Model:
     if model.WhichOneof("Type") is None:
         raise FileError(f"not a Core ML model: {impression(data)}")
     return model
-
-
-def weights_within(message: Message, path: str = "") -> Iterator[tuple[str, WeightParams]]:
-    """Give every weight tensor in a message, covered by quantization or not, with its path of field names."""
-    if isinstance(message, WeightParams):
-        yield path, message
-        return
-    here = f"{path}." if path else ""
-    for name, value in _leading_fields(message):
-        if isinstance(value, Message):
-            yield from weights_within(value, here + name)
-        else:
-            for index, part in _leading_parts(value):
-                yield from weights_within(part, f"{here}{name}[{index}]")
-
-
-def _leading_fields(message: Message) -> list[tuple[str, Any]]:
-    """List the fields of a message that lead towards weight tensors, with their values.
-
-    It takes the time of those that are there, of however many there might be.
-    """
-    group, names = _ways(message.DESCRIPTOR)
-    if not group:
-        return [(field.name, value) for field, value in message.ListFields() if field.name in names]
-    name = message.WhichOneof(group)
-    return [(name, getattr(message, name))] if name in names else []
-
-
-def _leading_parts(parts: Sequence[Message]) -> Iterable[tuple[int, Message]]:
-    """Give messages of one kind, at least one, with their numbers, but for those without a way on.
-
-    Most layers are such, and there may be a great many of them.
-    """
-    group, names = _ways(parts[0].DESCRIPTOR)
-    if not group:
-        return enumerate(parts)
-    return (numbered for numbered in enumerate(parts) if numbered[1].WhichOneof(group) in names)
-
-
-@cache
-def _ways(kind: Descriptor) -> tuple[str, frozenset[str]]:
-    """Give the names of the fields that lead from a kind of message towards weight tensors.
-
-    Where all of them are in one group, of which a message has one field at the most, its name comes first.
-    """
-    fields = [field for field in kind.fields if may_hold_weights(field)]
-    groups = {field.containing_oneof.name if field.containing_oneof else "" for field in fields}
-    return groups.pop() if len(groups) == 1 else "", frozenset(field.name for field in fields)
-
-
-def may_hold_weights(field: Any) -> bool:
-    """Tell from a field's descriptor whether there can be a weight tensor somewhere within it."""
-    return field.message_type is not None and field.message_type.full_name in _holders_of_weights()
-
-
-@cache
-def _holders_of_weights() -> frozenset[str]:
-    """List the types of all messages that can have a weight tensor somewhere within, by their fields."""
-    file = Model.DESCRIPTOR.file
-    parts = {
-        kind.full_name: {field.message_type.full_name for field in kind.fields if field.message_type}
-        for kind in file.message_types_by_name.values()
-    }
-    holders = {WeightParams.DESCRIPTOR.full_name}
-    while True:
-        more = {name for name, inner in parts.items() if inner & holders} | holders
-        if more == holders:
-            return frozenset(holders)
-        holders = more
 
 
 def _has_unpacked_floats(model: Model) -> bool:
@@ -301,14 +230,15 @@ def _open_object(source: Any, lenient: bool) -> tuple[Model, Callable[[Model], A
     return _read_message(spec, lenient), lambda model: kind(_foreign(message, model), **settings)
 
 
-def _read_file(file: IO[bytes], lenient: bool) -> Model:
+def _bytes(source: bytes | bytearray | memoryview) -> bytes:
     try:
-        data = disk.read_stream(file, "the file")
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read the file: {error.strerror or error}") from error
-    return parse(data, lenient=lenient)
+        return bytes(source)
+    except ValueError as error:  # a view whose bytes have been given back
+        raise ArgumentError(f"cannot read a model from {type(source).__name__}: {error}") from error
+
+
+def _read_file(file: IO[bytes], lenient: bool) -> Model:
+    return parse(disk.read_stream(file, "the file"), lenient=lenient)
 
 
 def _read_path(path: Path, lenient: bool) -> Model:

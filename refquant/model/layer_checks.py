@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any, Callable, NamedTuple
 
 from refquant.errors import RefquantError, ShapeError, TensorError, UpdatableError
-from refquant.model.file import may_hold_weights, weights_within
 from refquant.model.held import KINDS, SHAPELESS, Held, hold
-from refquant.model.layers import FLOAT_LAYERS, INNER_NETWORKS, LAYERS, Row, Site, sites
+from refquant.model.layers import FLOAT_LAYERS, INNER_NETWORKS, LAYERS, Row, Site, sites, takes_weights
 from refquant.model.tensor_checks import faults as faults_of_tensor
 from refquant.model.tensor_checks import run, words
 from refquant.model.walk import OwnedNetwork
+from refquant.model.within import may_hold_weights, weights_within
 from refquant.schema.coreml import NeuralNetworkLayer
 
 #: Value of `arrayInputShapeMapping` by which an array input keeps its rank. Source: the format.
@@ -23,9 +23,6 @@ EXACT_ARRAY_MAPPING = 1
 
 #: Layer type -> its tensors that have a shape.
 SHAPED = {**LAYERS, **FLOAT_LAYERS}
-
-#: Layer types that can take their weights as a second input, and then have none of their own. Rule: TEN-9.
-TAKE_WEIGHTS = ("convolution", "batchedMatmul")
 
 #: Layer types whose bias vectors count only with `params.hasBiasVectors`. Rule: TEN-9.
 LSTMS = ("uniDirectionalLSTM", "biDirectionalLSTM")
@@ -134,10 +131,9 @@ def faults(tensors: LayerTensors, *, numbers: bool) -> Iterator[RefquantError]:
 
 def _uses(site: Site) -> bool:
     """Tell whether a layer uses a tensor whose flag is not off. Rule: TEN-9."""
-    if site.layer_type in TAKE_WEIGHTS:
-        return len(site.layer.input) < 2
     vector = site.layer_type in LSTMS and "BiasVector" in site.tensor
-    return not vector or bool(site.parameters.params.hasBiasVectors)
+    unused = vector and not site.parameters.params.hasBiasVectors
+    return not unused and not takes_weights(site.layer)
 
 
 def _optional(held: Held) -> bool:

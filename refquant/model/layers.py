@@ -82,6 +82,14 @@ def sites(layer: NeuralNetworkLayer, table: Mapping[str, tuple[Row, ...]] | None
                 yield Site(layer, layer_type, prefix + row.tensor, row, params, parameters, there)
 
 
+def takes_weights(layer: NeuralNetworkLayer) -> bool:
+    """Tell whether a layer takes its weights as a second input, and those in the file do not count.
+
+    Rule: TEN-9, FUS-17.
+    """
+    return layer.WhichOneof("layer") in TAKE_WEIGHTS and len(layer.input) > 1
+
+
 def inner_networks(layer: NeuralNetworkLayer) -> Sequence[NeuralNetwork]:
     """Give the networks inside a branch or a loop, in the order of the format. Rule: LAY-4."""
     fields = INNER_NETWORKS.get(layer.WhichOneof("layer") or "")
@@ -214,6 +222,9 @@ FLOAT_LAYERS: dict[str, tuple[Row, ...]] = {
     "convolution3d": (Row("weights", _kernel_3d), Row("bias", _vector("outputChannels"), "hasBias")),
     "layerNormalization": _rows("gamma beta", _listed("normalizedShape", read_rank=None)),
 }
+
+#: Layer types that can take their weights as a second input, and then have none of their own. Rule: TEN-9.
+TAKE_WEIGHTS = ("convolution", "batchedMatmul")
 
 #: Layer type -> the fields of its inner networks. Rule: LAY-4.
 INNER_NETWORKS: dict[str, tuple[str, ...]] = {

@@ -25,9 +25,17 @@ class Layout(NamedTuple):
         return math.prod(self.shape)
 
     @property
+    def channel_axis(self) -> int | None:
+        """Dimension for each index of which a reader accepts a scale; None: one for the whole tensor.
+
+        It is the one for which a writer gives them, where there is one. Rule: LIN-6, DEQ-5.
+        """
+        return self.axis if self.axis is not None else self.read_axis
+
+    @property
     def scales(self) -> int:
         """Number of scales that linear codes may come with in place of one. Rule: LAY-7."""
-        axis = self.axis if self.axis is not None else self.read_axis
+        axis = self.channel_axis
         return 1 if axis is None else self.shape[axis] * self.groups
 
     def channels(self, axis: int | None) -> Channels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Callable, NamedTuple, Union, cast
 
@@ -20,8 +21,8 @@ from refquant.model.layout import Layout
 
 Codes = Union[LinearCodes, LutCodes]
 
-#: What a custom lookup-table function takes and gives; see `refquant.codec.lut.encode_custom`.
-LutFunction = Callable[[int, "array[float]"], object]
+#: The codec's type of a custom function, by which `quantize` calls it too.
+LutFunction = lut.LutFunction
 
 #: The forms in which a tensor can be stored, by name; `empty` is a tensor without values.
 FORMS = ("empty", "float32", "float16", "linear", "lut", "int8")
@@ -181,6 +182,17 @@ def _int8(codes: bytes, scale: float) -> Stored:
     return Stored("int8", codes, 8, scales=array("f", [scale]))
 
 
+def signed_faults(nbits: int, scales: int, biases: int) -> Iterator[TensorError]:
+    """Find what signed codes may not come with: how many bits, scales and biases there are. Rule: INT8-2."""
+    for right, reason in (
+        (nbits == 8, f"numberOfBits is {nbits}, not 8"),
+        (scales == 1, f"{scales} scales, not 1"),
+        (biases == 0, f"{biases} biases, not 0"),
+    ):
+        if not right:
+            yield TensorError(f"beside signed codes: {reason}", rule="INT8-2")
+
+
 def _codes(stored: Stored, layout: Layout) -> bytes:
     """Unpack the codes of a quantized tensor. Rule: TEN-5, PACK-5."""
     if not 1 <= stored.nbits <= 8:
@@ -190,8 +202,7 @@ def _codes(stored: Stored, layout: Layout) -> bytes:
 
 def _decode_linear(stored: Stored, layout: Layout) -> array[float]:
     codes = _codes(stored, layout)
-    axis = layout.axis if layout.axis is not None else layout.read_axis
-    return linear.decode(codes, stored.scales, stored.biases, layout.channels(axis))
+    return linear.decode(codes, stored.scales, stored.biases, layout.channels(layout.channel_axis))
 
 
 def _decode_lut(stored: Stored, layout: Layout) -> array[float]:
@@ -203,8 +214,8 @@ def _decode_lut(stored: Stored, layout: Layout) -> array[float]:
 
 
 def _decode_int8(stored: Stored, layout: Layout) -> array[float]:
-    if len(stored.scales) != 1:
-        raise TensorError(f"{len(stored.scales)} scales beside signed codes, not 1", rule="DEQ-3")
+    for fault in signed_faults(stored.nbits, len(stored.scales), len(stored.biases)):
+        raise fault
     (scale,) = stored.scales
     return int8.decode(stored.payload, scale)
 

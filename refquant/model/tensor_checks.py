@@ -13,16 +13,13 @@ from typing import Callable, TypeVar
 
 from refquant.codec import half
 from refquant.codec.packing import packed_size
-from refquant.codec.weights import check_finite
+from refquant.codec.weights import check_finite, may_not_be_finite
 from refquant.errors import NonFiniteError, RefquantError, ShapeError, TensorError
 from refquant.model import tensor
 from refquant.model.held import Held
+from refquant.model.stored import signed_faults
 
 T = TypeVar("T")
-
-#: All bytes but the highest of binary32 numbers of 2^127 and more, and of those that are not finite: where
-#: the exponent is 254 or 255.
-BELOW_2_127 = bytes(byte for byte in range(256) if byte & 0x7F != 0x7F)
 
 #: All bytes but the highest of binary16 numbers that are not finite.
 FINITE_HALF = bytes(byte for byte in range(256) if byte & 0x7C != 0x7C)
@@ -98,11 +95,11 @@ def _count(held: Held) -> None:
 def _finite_floats(held: Held) -> Iterator[RefquantError]:
     """Find a NaN or an infinity among floats. Rule: TEN-10.
 
-    A sum would make a number of every weight. The highest byte of a word tells that it is below 2^127, and
-    the numbers are looked at only where one is not.
+    The runs are put together, and the numbers looked at, only where the last byte of a word tells that it
+    may be one.
     """
     whole = not any(len(part) % 4 for part in held.floats)
-    if whole and any(part[3::4].translate(None, BELOW_2_127) for part in held.floats):
+    if whole and any(may_not_be_finite(part[3::4]) for part in held.floats):
         yield from _not_finite(lambda: check_finite(tensor.float32_weights(held.params)), "TEN-10")
 
 
@@ -184,14 +181,8 @@ def _finite_table(held: Held) -> Iterator[RefquantError]:
 def _signed(held: Held) -> Iterator[RefquantError]:
     """Find what signed codes may not come with. Rule: INT8-2."""
     quantization = held.params.quantization
-    scales, biases = map(len, (quantization.linearQuantization.scale, quantization.linearQuantization.bias))
-    for wrong, reason in (
-        (quantization.numberOfBits != 8, f"numberOfBits is {quantization.numberOfBits}, not 8"),
-        (scales != 1, f"{scales} scales, not 1"),
-        (biases, f"{biases} biases, not 0"),
-    ):
-        if wrong:
-            yield TensorError(f"beside signed codes: {reason}", rule="INT8-2")
+    linear = quantization.linearQuantization
+    return signed_faults(quantization.numberOfBits, len(linear.scale), len(linear.bias))
 
 
 def _decoded(held: Held) -> Iterator[RefquantError]:

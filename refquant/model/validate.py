@@ -139,20 +139,27 @@ def guarded(source: Any) -> tuple[Model, Callable[[Model], Any]]:
 
     A fault in a layer that had one gets a warning: it lies where the work did not reach, or came to light
     when another was mended. Numbers are not looked at, since those that are written have been checked one by
-    one; and the source, which nobody has changed, is asked for its faults only where there is one after.
+    one; and the source is asked for its faults only where there is one after. Of a file that is another by
+    then nobody knows what it had.
+
     Raises InternalError for a fault where there was none, and FileError for more than MOST_FAULTS.
     Rule: FILE-9.
     """
     model, give_back = opened(source)
     before = _faulty(model) if _only_once(source) else None
+    stamp = _stamp(source)
 
     def checked(made: Model) -> Any:
-        faults = _structural(made)
-        known = _faulty(opened(source)[0]) if faults and before is None else before or set()
+        faults, known = _structural(made), before
+        if faults and known is None and _stamp(source) == stamp:
+            known = _faulty(opened(source)[0])
         for fault in faults:
-            if _place(fault) not in known:
+            if known is None:
+                warn(f"{fault}; the file has changed since it was read")
+            elif _place(fault) in known:
+                warn(f"{fault}; it was not right before")
+            else:
                 raise InternalError(f"{fault}: refquant was about to write this; please report it")
-            warn(f"{fault}; it was not right before")
         return give_back(made)
 
     return model, checked
@@ -164,6 +171,17 @@ def _only_once(source: Any) -> bool:
         path = Path(source)
         return not path.is_file() and not path.is_dir()
     return isinstance(source, Given) or callable(getattr(source, "read", None))
+
+
+def _stamp(source: Any) -> tuple[int, ...]:
+    """Tell the state of a file from others that it has had or will have; nothing of what is no file."""
+    if not isinstance(source, (str, os.PathLike)):
+        return ()
+    try:
+        state = os.stat(source)
+    except OSError:
+        return ()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _structural(model: Model) -> list[Fault]:

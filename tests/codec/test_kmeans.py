@@ -85,6 +85,11 @@ class TestNearestEntry:
             distances = [abs(Fraction(w) - entry) for entry in exact]
             assert code == distances.index(min(distances))
 
+    def test_distances_that_are_one_when_they_are_rounded(self) -> None:
+        """KM-2: ... Distances MUST be compared exactly, not after rounding."""
+        assert 1 - 2.0**-60 == 1 + 2.0**-60
+        assert kmeans.assign(weights([2.0**-60, 0.0, -(2.0**-60)]), weights([-1.0, 1.0])) == b"\1\0\0"
+
     def test_halfway_between_entries_of_very_different_size(self) -> None:
         # Exactly, half of 1 - 2^-149 lies below 0.5, which binary64 cannot tell: 0.5 is nearer to 1.
         assert kmeans.assign(weights([0.25, 0.5]), weights([-TINY, 1.0])) == b"\0\1"

@@ -115,7 +115,7 @@ class TestChoice:
     def test_no_hypothesis(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "refquant.conformance.strategies", raising=False)
         monkeypatch.setitem(sys.modules, "hypothesis", None)
-        with pytest.raises(ArgumentError, match="extra 'conformance'"):
+        with pytest.raises(ArgumentError, match=r"pip install 'refquant\[conformance\]'"):
             fuzz.fuzz(OWN, ["pack"])
 
 
@@ -158,6 +158,10 @@ def test_command(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     saved = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(saved)
     assert saved["cases"][0]["rules"]
+    # A place where nothing can be saved is a mistake, not the program's.
+    nowhere = ["--save", str(tmp_path / "nowhere" / "case.json")]
+    assert cli.main(["conformance", "fuzz", "--family", "half", *nowhere, *wrong]) == 2
+    assert "error: cannot write " in capfd.readouterr().err
 
 
 def test_command_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:

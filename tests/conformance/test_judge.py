@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import struct
+import math
 from typing import Any
 
 import pytest
 
+from refquant.conformance import testee, vectors
 from refquant.conformance.judge import judge
 from refquant.conformance.operations import floats_to_hex
+from tests.hard import after
 
 
 def case(operation: str, given: dict[str, Any], expected: dict[str, Any], **compare: Any) -> dict[str, Any]:
@@ -22,11 +24,6 @@ def decoding(how: Any, weights: list[float]) -> dict[str, Any]:
 
 def weights(*values: float) -> dict[str, Any]:
     return {"result": {"weights": floats_to_hex(values)}}
-
-
-def after(x: float, steps: int) -> float:
-    (bits,) = struct.unpack("<I", struct.pack("<f", x))
-    return float(struct.unpack("<f", struct.pack("<I", bits + steps))[0])
 
 
 NAN = float("nan")
@@ -145,13 +142,22 @@ def test_nearest(codes: list[int], table: list[float], message: str | None) -> N
         assert judge(asked, clustered(codes, table)) is not None
 
 
+def test_nearest_before_anything_is_rounded() -> None:
+    """KM-2: ... Distances MUST be compared exactly, not after rounding."""
+    given = {"weights": floats_to_hex([2.0**-60]), "nbits": 1}
+    asked = case("kmeans.encode", given, {"entries": 2}, codes={"property": "nearest"})
+    assert judge(asked, clustered([1], [-1.0, 1.0])) is None
+    assert judge(asked, clustered([0], [-1.0, 1.0])) is not None
+
+
 @pytest.mark.parametrize(
     ("entries", "table", "message"),
     [
         (2, [-7.0, 3.0], None),
         (2, [3.0, -7.0], "table: the entries are not in ascending order"),
         (2, [3.0], "table: gave 1 entries, expected 2"),
-        (2, [3.0, NAN], "table: gave 1 entries, expected 2"),
+        (2, [3.0, NAN], "table[1]: gave nan, not a finite number"),
+        (2, [3.0, NAN, 4.0], "table: gave 3 entries, expected 2"),
         (4, [0.0, 1.0, 5.0, 10.0], None),
         (4, [0.0, 1.5, 5.0, 10.0], "table: 3 distinct weights for 4 entries, and 1.0 is none"),
     ],
@@ -169,8 +175,23 @@ def test_clustering(entries: int, table: list[float], message: str | None) -> No
         ([0, 1, 0], [0.6, 10.0], "table: the inertia is 0.52, and 0.5 is possible"),
         ([0, 1], [0.5, 10.0], "codes: gave 2 elements, expected 3"),
         ([0, 1, 2], [0.5, 10.0], "codes: 2 is past the table's 2 entries"),
+        ([0, 2, 1], [0.0, 1.0, 10.0], "table: gave 3 entries, expected 2"),
+        ([0, 2, 1], [0.0, 1.0, 10.0, 10.0], "table: gave 4 entries, expected 2"),
+        ([0, 0, 0], [0.5], "table: gave 1 entries, expected 2"),
+        ([0, 0, 0], [], "table: gave 0 entries, expected 2"),
+        ([0, 1, 0], [0.5, math.inf], "table[1]: gave inf, not a finite number"),
+        ([0, 1, 0], [0.5, NAN, 10.0], "table: gave 3 entries, expected 2"),
     ],
 )
 def test_inertia(codes: list[int], table: list[float], message: str | None) -> None:
     asked = case("kmeans.encode", WEIGHTS, {"inertia": "1/2"}, table={"property": "inertia"})
     assert judge(asked, clustered(codes, table)) == message
+
+
+@pytest.mark.parametrize("nbits", range(1, 8))
+def test_a_table_of_more_bits_is_no_better_answer(nbits: int) -> None:
+    """More entries than were asked for leave less inertia than is possible with those."""
+    for asked in vectors.select(["kmeans"])[0]:
+        if "inertia" in asked["expected"] and asked["input"]["nbits"] == nbits:
+            answer = testee.run("kmeans.encode", {**asked["input"], "nbits": 8})
+            assert judge(asked, answer) == f"table: gave 256 entries, expected {1 << nbits}", asked["id"]

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from conformance import generate
+from conformance import departures, generate, generate_models, ids
 from conformance.cases.family import Family, check, strictest
 from conformance.cases.flags import FLAGS, KINDS, ROW
 from conformance.departures import KNOWN
@@ -21,6 +22,7 @@ from refquant.codec import kmeans
 from refquant.conformance import vectors
 from refquant.conformance.judge import PROPERTIES
 from refquant.conformance.operations import OPERATIONS, comparison, floats_from_hex
+from refquant.conformance.vector_checks import LEVELS
 from refquant.errors import ArgumentError
 from tests import oracle
 
@@ -107,7 +109,7 @@ def test_levels_are_those_of_the_strictest_rule() -> None:
         if case["level"] != strictest(case["rules"]):
             assert case["rules"] == ["PACK-5"]
             assert case["title"] == "surplus bytes"
-    assert {level for _, case in cases() for level in [case["level"]]} == set(vectors.LEVELS)
+    assert {level for _, case in cases() for level in [case["level"]]} == set(LEVELS)
 
 
 class TestFlags:
@@ -167,6 +169,15 @@ def test_canonical(name: str) -> None:
 def test_current(name: str) -> None:
     text = (FOLDER / "vectors" / f"{name}.json").read_text(encoding="utf-8")
     assert text == generate.collect(name), "run: python -m conformance.generate"
+
+
+@pytest.mark.parametrize("module", [departures, generate, generate_models, ids])
+def test_help(module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks what a tool does is told, and nothing else happens."""
+    with pytest.raises(SystemExit) as caught:
+        module.main(["--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: python -m {module.__name__} [-h] [--check]")
 
 
 @pytest.mark.slow

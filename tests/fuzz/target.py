@@ -26,8 +26,9 @@ import refquant
 from refquant import cli
 from refquant.errors import InternalError, RefquantError, WorkerError
 from refquant.model import layer_checks
-from refquant.model.file import MLModel, load, serialize, weights_within
+from refquant.model.file import MLModel, load, serialize
 from refquant.model.walk import all_layers, networks
+from refquant.model.within import weights_within
 from refquant.schema.coreml import standard_model
 from tests.fuzz.limits import Meter
 

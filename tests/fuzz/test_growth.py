@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant.errors import FileError, ModelKindError
+from refquant.errors import FileError, ModelKindError, ShapeError
 from refquant.schema.coreml import LSTMWeightParams, Model
 from tests.bending import floats
 from tests.fuzz import limits
@@ -94,6 +94,30 @@ def long_name(count: int) -> Model:
     return model
 
 
+def large_chain(count: int) -> Model:
+    """A product of many weights and as many scales behind it: each that is taken up goes over all weights."""
+    model = described()
+    add_product(model, "product", "input", "x0")
+    product = model.neuralNetwork.layers[0].innerProduct
+    product.inputChannels = 10 * count
+    product.weights.CopyFrom(floats(*[1.0] * 10 * count))
+    for number in range(count):
+        layer = add(model, "", f"x{number}", f"x{number + 1}")
+        layer.scale.shapeScale.append(1)
+        layer.scale.scale.CopyFrom(floats(0.5))
+    return model
+
+
+def endless_shape(count: int) -> Model:
+    """A scale whose shape has a great many dimensions, each of them as large as can be."""
+    model = described()
+    add_product(model, "product", "input", "between")
+    layer = add(model, "times", "between", "output")
+    layer.scale.shapeScale.extend([(1 << 64) - 1] * 10 * count)
+    layer.scale.scale.CopyFrom(floats(0.5))
+    return model
+
+
 def pipelines(count: int) -> Model:
     """A pipeline of pipelines of nothing."""
     model = described("pipeline")
@@ -149,6 +173,8 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
         (loops, 100),
         (many_inputs, 1500),
         (long_name, 4000),
+        (large_chain, 2500),
+        (endless_shape, 10000),
         (pipelines, 5000),
         (nothing, 4000),
         (branches, 4000),
@@ -160,6 +186,6 @@ def test_time(make: Callable[[int], Model], count: int, operation: str) -> None:
     """The square of these counts takes five times as long as is allowed, or more."""
     data = make(count).SerializeToString()
     meter = limits.Meter(len(data))
-    with contextlib.suppress(ModelKindError, FileError):
+    with contextlib.suppress(ModelKindError, FileError, ShapeError):
         OPERATIONS[operation](data)
     assert meter.excess(lambda: 2 * count) is None

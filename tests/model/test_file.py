@@ -10,6 +10,8 @@ import os
 import stat
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,12 +24,13 @@ from hypothesis import strategies as st
 import refquant
 from refquant.errors import ArgumentError, FileError
 from refquant.model import disk
-from refquant.model.file import MLModel, load, may_hold_weights, save
+from refquant.model.file import MLModel, load, save
 from refquant.model.walk import DEEPEST
+from refquant.model.within import may_hold_weights
 from refquant.report import inspect_weights
 from refquant.schema import coreml
 from refquant.schema.coreml import ActivationParams, Model, NeuralNetworkLayer
-from tests.networks import ROWS, Net, network
+from tests.networks import ROWS, Net, described, network
 
 needs_permissions = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may do anything"
@@ -194,6 +197,16 @@ class TestWhereWeightsAre:
         assert not any(kind.nested_types for kind in nested)
 
 
+class TextOfAnotherCode(io.BytesIO):
+    """A file whose text is not what its encoding says."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.encode())
+
+    def read(self, size: int | None = -1) -> Any:
+        return b"\xff".decode()
+
+
 class TestBadFiles:
     """Each unreadable input has an error that says what is wrong."""
 
@@ -333,14 +346,16 @@ class TestBadFiles:
             save(model, "")
         assert os.listdir(tmp_path) == []
 
-    def test_a_file_that_fails(self) -> None:
+    @pytest.mark.parametrize("error", [OSError(errno.EIO, "It fails"), OSError("It fails")])
+    @pytest.mark.parametrize(("read", "what"), [(load, "the file"), (disk.read_stream, "the input")])
+    def test_a_file_that_fails(self, read: Callable[[Any], object], what: str, error: OSError) -> None:
         class Failing(io.BytesIO):
             def read(self, *_: Any) -> bytes:
-                raise OSError(errno.EIO, "Input/output error")
+                raise error
 
-        with pytest.raises(FileError, match="Input/output error") as caught:
-            load(Failing())
-        assert isinstance(caught.value.__cause__, OSError)
+        with pytest.raises(FileError, match=f"^cannot read {what}: It fails$") as caught:
+            read(Failing())
+        assert caught.value.__cause__ is error
 
     @needs_permissions
     def test_unreadable(self, model: Model, tmp_path: Path) -> None:
@@ -398,6 +413,60 @@ class TestBadFiles:
         with pytest.raises(FileError, match="the model in float32 has 16,384 bytes, more than a protobuf"):
             refquant.dequantize_weights(small, progress=lambda progress: seen.append(progress.done))
         assert seen == [4096, 2 * 4096, 3 * 4096]
+
+    @pytest.mark.parametrize("kind", [io.StringIO, TextOfAnotherCode])
+    def test_text(self, kind: Callable[[str], Any]) -> None:
+        with pytest.raises(refquant.ArgumentError, match="the file is open as text"):
+            MLModel(kind("text"))
+
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            (None, "it gave NoneType in place of bytes"),
+            (5, "it gave int in place of bytes"),
+            (EOFError("cut short"), "EOFError: cut short"),
+            (ValueError("closed"), "ValueError: closed"),
+            (zlib.error("damaged"), "error: damaged"),
+            (OSError(5, "Input/output error"), "Input/output error"),
+        ],
+    )
+    def test_what_else_a_stream_does(self, given: Any, told: str) -> None:
+        """A file may unpack what it gives, wait for nothing, or be no file at all."""
+
+        class Odd(io.BytesIO):
+            def read(self, size: int | None = -1) -> Any:
+                if isinstance(given, Exception):
+                    raise given
+                return given
+
+        with pytest.raises(refquant.FileError) as caught:
+            MLModel(Odd())
+        assert str(caught.value) == f"cannot read the file: {told}"
+
+    def test_byte_arrays(self) -> None:
+        class Changeable(io.BytesIO):
+            def read(self, size: int | None = -1) -> Any:
+                return bytearray(super().read(size))
+
+        data = described().SerializeToString()
+        assert bytes(MLModel(Changeable(data))) == data
+
+    def test_no_source(self) -> None:
+        class Bytes:
+            def __fspath__(self) -> bytes:
+                return b"model.mlmodel"
+
+        view = memoryview(b"gone")
+        view.release()
+        for source, told in (
+            (MLModel, "the class MLModel"),
+            (io.BytesIO, "the class BytesIO"),
+            (Bytes(), "Bytes"),
+            (5, "int"),
+            (view, "memoryview"),
+        ):
+            with pytest.raises(refquant.ArgumentError, match=f"cannot read a model from {told}"):
+                MLModel(source)  # type: ignore[arg-type]
 
     def test_streams_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Endless(io.RawIOBase):

@@ -215,6 +215,31 @@ class TestChains:
         assert calls <= 3 * 300
 
 
+class TestLongChains:
+    """FUS-18: A producer MUST take up 100 consumers at most; those behind them stay."""
+
+    @pytest.mark.parametrize(("count", "left"), [(99, 1), (100, 1), (101, 2), (103, 4)])
+    def test_left(self, count: int, left: int) -> None:
+        model = chain(lambda net: net.inner_product(1, 2), *[lambda net: net.bias((1,))] * count)
+        layers = fused(model)
+        assert types(layers) == ["innerProduct", *["bias"] * (left - 1)]
+        assert layers[1:] == list(model.neuralNetwork.layers[1 + count - (left - 1) :])
+        # Each sum is rounded to binary32, so it is not the sum of all that is looked for.
+        (bias,) = values(model.neuralNetwork.layers[0].innerProduct.bias)
+        for layer in model.neuralNetwork.layers[1 : 1 + count - (left - 1)]:
+            (shift,) = values(layer.bias.bias)
+            (bias,) = array("f", [bias + shift])
+        assert values(layers[0].innerProduct.bias) == [bias]
+
+    def test_a_shape_without_an_end(self) -> None:
+        """LAY-6: ... a shape of more dimensions than an array can have fuses with nothing."""
+        model = chain(lambda net: net.inner_product(1, 2), lambda net: net.scale((1,), None))
+        model.neuralNetwork.layers[1].scale.shapeScale.extend([(1 << 64) - 1] * 300)
+        assert len(fused(model)) == 2
+        with pytest.raises(refquant.ShapeError, match="301 dimensions"):
+            refquant.quantize_weights(model, 8)
+
+
 class TestOrder:
     """FUS-11: Producers MUST be taken by type: all convolutions of a network in the order of its layers, then
     all innerProducts, then all batchnorms. Each MUST be fused with its consumer, then with the consumer
@@ -364,7 +389,18 @@ class TestOneReaderOneWriter:
             for position in (0, 1):
                 model = self.pair()
                 getattr(model.neuralNetwork.layers[position], name).append("more")
-                assert len(fused(model)) == (1 if (name, position) == ("input", 0) else 2)
+                assert len(fused(model)) == 2
+
+    @pytest.mark.parametrize("consumer", [norm(), scale(), Net.bias])
+    def test_weights_from_an_input(self, consumer: Callable[[Net], object]) -> None:
+        """FUS-17: A convolution with more than one input MUST NOT be fused with its consumer."""
+        model = chain(conv(), consumer)
+        assert len(fused(model)) == 1
+        model.neuralNetwork.layers[0].input.append("weights")
+        assert fused(model) == list(model.neuralNetwork.layers)
+        model = chain(lambda net: net.inner_product(6, 4), scale())
+        model.neuralNetwork.layers[0].input.append("more")
+        assert len(fused(model)) == 1, "only convolutions take weights from an input"
 
     @pytest.mark.parametrize("place", ["read", "written", "read in a branch"])
     def test_older_value_in_between(self, place: str) -> None:
@@ -473,8 +509,9 @@ class TestNamesWrittenAgain:
 
 
 class TestNotFusable:
-    """FUS-10: A pair MUST NOT be fused where the producer is not stored in float32, the consumer is
-    quantized, or the consumer's vectors are neither one element nor one an output channel.
+    """FUS-10: A pair MUST NOT be fused where weights or bias of the producer (gamma or beta of a batchnorm)
+    are not in float32, where a vector of the consumer is in codes or has neither one element nor one an
+    output channel, or where one of these tensors does not fill its shape.
     """
 
     def stays(self, model: Model) -> None:
@@ -513,8 +550,8 @@ class TestNotFusable:
 
     @pytest.mark.parametrize("variance", [0.0, -1.0])
     def test_variance_without_a_root(self, variance: float) -> None:
-        """FUS-13: A batchnorm with a channel whose `variance + epsilon` is not above zero MUST NOT be fused
-        into a convolution.
+        """FUS-13: ... One with a channel whose `variance + epsilon` is not above zero MUST NOT be fused into
+        a convolution.
         """
         model = chain(conv(), norm())
         b = model.neuralNetwork.layers[1].batchnorm
@@ -536,6 +573,9 @@ class TestNotFusable:
     @pytest.mark.parametrize("flag", ["instanceNormalization", "computeMeanVar"])
     @pytest.mark.parametrize("position", [0, 1])
     def test_factors_that_depend_on_the_input(self, position: int, flag: str) -> None:
+        """FUS-13: A batchnorm with `computeMeanVar` or `instanceNormalization` MUST NOT be fused, neither as
+        producer nor as consumer.
+        """
         model = chain(norm(), scale()) if position == 0 else chain(conv(), norm())
         setattr(model.neuralNetwork.layers[position].batchnorm, flag, True)
         self.stays(model)

@@ -24,11 +24,12 @@ from refquant import Fault, validate_model
 from refquant.codec import packing
 from refquant.codec.packing import pack
 from refquant.model import tensor, tensor_checks
-from refquant.model.file import save, weights_within
+from refquant.model.file import save
 from refquant.model.held import hold
 from refquant.model.layers import sites
 from refquant.model.layout import Layout
 from refquant.model.validate import examine, validation
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model, NeuralNetworkLayer, QuantizationParams, WeightParams
 from refquant.spec import trace
 from tests import bending, broken
@@ -53,7 +54,7 @@ from tests.bending import (
 from tests.broken import BITS, SCALE, Case
 from tests.hard import after
 from tests.networks import Net, all_networks, described, pipeline
-from tests.test_quantize import quiet
+from tests.quantized import quiet
 
 EVERY = {case.title: case for case in broken.CASES}
 
@@ -206,12 +207,12 @@ class TestPastBinary32:
 
 
 class TestLayers:
-    """LAY-6: The shape of a bias layer and both shapes of a scale layer MUST have one or three dimensions.
+    """LAY-6: The shapes of a bias layer and of a scale layer ... MUST have one or three dimensions.
     LAY-8: A biDirectionalLSTM MUST have the tensors of two directions. LAY-9: The weights and bias of a
     convolution3d MUST be floats; gamma and beta of a layerNormalization MUST be binary32. LAY-10: Alpha and
     beta of a parametric softplus MUST be in one form. LAY-11: Each tensor of a custom layer MUST have exactly
-    one of its four fields of values filled. HALF-4: Weights and bias of one layer, and the tensors of one
-    recurrent layer, MUST NOT mix binary16 and binary32. INT8-5: Signed codes MUST be the weights of an
+    one of its four fields of values filled. HALF-4: The tensors that one layer uses MUST NOT mix
+    binary16 and binary32. INT8-5: Signed codes MUST be the weights of an
     innerProduct or batchedMatmul whose `int8DynamicQuantize` is true. INT8-6: A layer whose
     `int8DynamicQuantize` is true MUST have one input and no bias.
     """
@@ -499,7 +500,8 @@ class TestSources:
 
 class TestOwnOutput:
     """FILE-9: A quantizer MUST NOT write a fault into a layer that had none, and MUST warn of every fault
-    that is in what it writes.
+    that is in what it writes, other than a number that is not finite, stored or decoded, in a tensor that it
+    has not touched.
     """
 
     def model(self) -> Model:
@@ -546,6 +548,17 @@ class TestOwnOutput:
             assert written.result() == len(data)
         assert made.get_spec() == quiet(self.model(), 8)
 
+    @pytest.mark.parametrize(
+        "change", [lambda path: path.unlink(), lambda path: path.write_bytes(described().SerializeToString())]
+    )
+    def test_a_file_that_changes(self, change: Callable[[Path], object], tmp_path: Path) -> None:
+        """What was in a file that has gone, or is another, cannot be asked; the work is good all the same."""
+        path = tmp_path / "changes.mlmodel"
+        path.write_bytes(self.model().SerializeToString())
+        with pytest.warns(refquant.RefquantWarning, match="LAY-9.; the file has changed since"):
+            made = refquant.quantize_weights(path, 8, progress=lambda _: change(path))
+        assert made.get_spec() == quiet(self.model(), 8)
+
     def test_a_fault_where_nothing_is_selected(self) -> None:
         """The layer is not taken, so its two fields are nothing to refuse."""
         model = bent(FLOATS, {"weights.float16Value": bytes(12)})
@@ -585,6 +598,20 @@ class TestOwnOutput:
         selector = refquant.MatrixMultiplyLayerSelector(include_layers_with_names=["fc"])
         with pytest.warns(refquant.RefquantWarning, match=r"^layer 'other'.* specificationVersion 3 has no"):
             refquant.quantize_weights(model, 8, "dequantization", selector=selector)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("bias", bending.floats(math.nan, 1.0)), ("bias", linear(b"\1\1", 8, [math.inf]))],
+    )
+    def test_a_number_in_what_is_not_touched(self, field: str, value: WeightParams) -> None:
+        """FILE-9: ... other than a number that is not finite, stored or decoded, in a tensor that it has not
+        touched.
+        """
+        model = bent(FLOATS, {field: value, broken.VERSION: 3})
+        assert len(found(model)) == 1
+        made = refquant.quantize_weights(model, 8, selector=refquant.AdvancedQuantizedLayerSelector(["bias"]))
+        assert found(made) == found(model)
 
     @pytest.mark.parametrize("name", ["a fault elsewhere", "a number of no use"])
     def test_a_fault_of_our_own_beside_another(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.mutants.operators import OPERATORS, changed
 ROOT = Path(__file__).parents[2] / "refquant"
 
 #: What is mutated.
-MODULES = ("codec/*.py", "model/*.py", "quantize.py")
+MODULES = ("codec/*.py", "model/*.py", "quantize.py", "arguments.py")
 
 #: Fields that only type checkers read.
 TYPES = ("annotation", "returns", "type_params")

@@ -41,13 +41,15 @@ Free = Callable[[Any], bool]
 
 
 def fuse(network: Any, model: Any, outermost: Any, free: Free) -> None:
-    """FUS-1, FUS-9, FUS-11: fuse the pairs of one network. Networks within are not entered.
+    """FUS-1, FUS-9, FUS-11, FUS-18: fuse the pairs of one network. Networks within are not entered.
 
     Readers and writers are those of the whole model, whose network is the outermost one.
     """
     for producer_type in PAIRS:
         for producer in list(network.layers):
-            while kind(producer) == producer_type and free(producer):
+            taken = 0
+            while kind(producer) == producer_type and free(producer) and taken < 100:
+                taken += 1
                 position = partner(producer, network, model, outermost, free)
                 if position is None or not combine(producer, network.layers[position]):
                     break
@@ -56,7 +58,9 @@ def fuse(network: Any, model: Any, outermost: Any, free: Free) -> None:
 
 
 def partner(producer: Any, network: Any, model: Any, outermost: Any, free: Free) -> int | None:
-    """FUS-2, FUS-12, FUS-14: find the place of the consumer that a producer may be fused with."""
+    """FUS-2, FUS-12, FUS-14, FUS-17: find the place of the consumer that a producer may be fused with."""
+    if kind(producer) == "convolution" and len(producer.input) > 1:
+        return None
     at = next(i for i, layer in enumerate(network.layers) if layer is producer)
     if len(producer.output) != 1:
         return None

@@ -44,8 +44,10 @@ def read(params: Any, channels: Channels) -> list[float]:
         weights = half.decode(params.float16Value)
     elif kept == "int8":
         scales = list(params.quantization.linearQuantization.scale)
-        if len(scales) != 1:
-            raise Refused("DEQ-3")
+        if len(scales) != 1 or params.quantization.linearQuantization.bias:
+            raise Refused("INT8-2")
+        if params.quantization.numberOfBits != 8:
+            raise Refused("INT8-2")
         weights = dequantization.int8(params.int8RawValue, scales[0])
     else:
         weights = read_codes(params, channels, size)

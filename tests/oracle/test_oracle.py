@@ -423,6 +423,8 @@ class TestDequantization:
         # 205 * 5237765 = 2^30 + 1, so the product is 2^-24 + 2^-54 and with the bias 1 + 2^-24 + 2^-54. In
         # binary64 that is 1 + 2^-24, a tie in binary32 that goes to 1; rounded once it would go up.
         assert dequantization.linear([205], [5237765 / 2**54], [1.0], Channels(1, 1, 1)) == [1.0]
+        # Likewise 130 * 16519105 = 2^31 + 2, in units of 2^-55.
+        assert dequantization.linear([130], [16519105 / 2**55], [1.0], Channels(1, 1, 1)) == [1.0]
 
     def test_broadcast(self) -> None:
         channels = Channels(2, 2, 1)

@@ -20,7 +20,7 @@ from conformance import departures
 from refquant.conformance import runner, vectors
 from refquant.conformance.judge import judge
 from refquant.model import tensor
-from refquant.model.file import weights_within
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model
 from tests.conftest import TALLY
 from tests.networks import network, void
@@ -71,10 +71,10 @@ class TestTheKitIsTheTable:
         assert set(others) == set(OUTSIDE_THE_KIT)
 
     def test_rules_of_the_rows(self) -> None:
-        """A case that shows a row is about the rule that the row names."""
+        """Every rule that a row names is in the kit, where the row is."""
         _, sentences = vectors.select()
         for name, row in TABLE.items():
-            assert row.rule in sentences or name in OUTSIDE_THE_KIT, name
+            assert set(row.rule.split(", ")) <= set(sentences) or name in OUTSIDE_THE_KIT, name
 
     def test_since(self) -> None:
         """8.1 fails on every case of a row that it has, and passes one of a row that came later."""

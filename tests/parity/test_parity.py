@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import refquant
-from refquant.model.file import weights_within
 from refquant.model.walk import all_layers
+from refquant.model.within import weights_within
 from refquant.schema.coreml import Model
 from tests.conftest import TALLY
 from tests.networks import BATCHNORMS, ROWS, network, pipeline, random_network

@@ -15,9 +15,10 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 
 from refquant.errors import TensorError
-from refquant.model.file import load, parse, weights_within
+from refquant.model.file import load, parse
 from refquant.model.tensor import float32_weights
 from refquant.model.walk import all_sites
+from refquant.model.within import weights_within
 from refquant.schema import coreml, generate
 from refquant.schema.coreml import Model, WeightParams
 from tests.hard import bits, weights

@@ -11,12 +11,12 @@ from unittest import mock
 from conformance.testees.model_faults.base import FAULTS, Patch, fault
 from refquant import quantize
 from refquant.codec.channels import Channels
-from refquant.model import fusion, tensor, walk
+from refquant.model import fusion, pairs, tensor, walk
 from refquant.model.layout import Layout
 
 
 def pair(*names: tuple[str, str], rule: Callable[..., Any]) -> Patch:
-    return mock.patch.dict(fusion.PAIRS, dict.fromkeys(names, rule))
+    return mock.patch.dict(pairs.PAIRS, dict.fromkeys(names, rule))
 
 
 SCALED = (("convolution", "scale"), ("innerProduct", "scale"))
@@ -24,7 +24,7 @@ SCALED = (("convolution", "scale"), ("innerProduct", "scale"))
 
 @fault("fusion.bias-not-scaled")
 def _() -> Patch:
-    original = fusion.PAIRS["convolution", "scale"]
+    original = pairs.PAIRS["convolution", "scale"]
 
     def scale(bias: Any, given: Any, count: int) -> Any:
         factors, new = original(bias, given, count)
@@ -36,10 +36,10 @@ def _() -> Patch:
 @fault("fusion.scale-bias-before-factor")
 def _() -> Patch:
     def scale(bias: Any, given: Any, count: int) -> Any:
-        factors = fusion._vector(given.scale, given.shapeScale, count)
+        factors = pairs._vector(given.scale, given.shapeScale, count)
         if not given.hasBias:
             return factors, None if bias is None else [s * b for s, b in zip(factors, bias)]
-        shift = fusion._vector(given.bias, given.shapeBias, count)
+        shift = pairs._vector(given.bias, given.shapeBias, count)
         old = bias or [0.0] * count
         return factors, [s * (b + t) for s, b, t in zip(factors, old, shift)]
 
@@ -48,20 +48,20 @@ def _() -> Patch:
 
 def vector(change: Callable[[Any, Any, int], Any]) -> Patch:
     """Read the vectors of consumers otherwise; what `change` answers with None is read as it should be."""
-    original = fusion._vector
+    original = pairs._vector
 
     def changed(params: Any, shape: Any, count: int) -> Any:
         found = change(params, shape, count)
         return original(params, shape, count) if found is None else found
 
-    return mock.patch.object(fusion, "_vector", changed)
+    return mock.patch.object(pairs, "_vector", changed)
 
 
 @fault("fusion.one-element-not-broadcast")
 def _() -> Patch:
     def refuse(params: Any, shape: Any, count: int) -> Any:
         if math.prod(shape) == 1 and count > 1:
-            raise fusion.Unfusable
+            raise pairs.Unfusable
 
     return vector(refuse)
 
@@ -79,19 +79,19 @@ def _() -> Patch:
 def _() -> Patch:
     def refuse(params: Any, shape: Any, count: int) -> Any:
         if params.float16Value:
-            raise fusion.Unfusable
+            raise pairs.Unfusable
 
     return vector(refuse)
 
 
 def target(change: Callable[[Any, str, Any], Any]) -> Patch:
     """Find the producer's tensors otherwise."""
-    original = fusion._target
+    original = pairs._target
 
     def changed(producer: Any, producer_type: str) -> Any:
         return change(producer, producer_type, original(producer, producer_type))
 
-    return mock.patch.object(fusion, "_target", changed)
+    return mock.patch.object(pairs, "_target", changed)
 
 
 def _is_deconvolution(producer: Any, producer_type: str) -> bool:
@@ -105,7 +105,7 @@ def _() -> Patch:
             return found
         count = found.channels.count
         if producer.convolution.kernelChannels != count:
-            raise fusion.Unfusable
+            raise pairs.Unfusable
         return found._replace(channels=Channels(1, count, len(found.old_weights) // count))
 
     return target(change)
@@ -115,7 +115,7 @@ def _() -> Patch:
 def _() -> Patch:
     def change(producer: Any, producer_type: str, found: Any) -> Any:
         if _is_deconvolution(producer, producer_type):
-            raise fusion.Unfusable
+            raise pairs.Unfusable
         return found
 
     return target(change)
@@ -126,7 +126,7 @@ def _() -> Patch:
     def float32(params: Any, count: int) -> array[float]:
         return tensor.decode_params(params, Layout((count,)))
 
-    return mock.patch.object(fusion, "_float32", float32)
+    return mock.patch.object(pairs, "_float32", float32)
 
 
 @fault("fusion.overtakes")
@@ -219,20 +219,20 @@ def _() -> Patch:
 def batchnorm(
     shift: Callable[[float, float, float, float, float], float],
     root: Callable[[float], float] = math.sqrt,
-    constant: Callable[[Any], bool] = fusion._normalises_by_constants,
+    constant: Callable[[Any], bool] = pairs._normalises_by_constants,
     factor: Callable[[float, float], float] = lambda g, r: g / r,
 ) -> Patch:
     """Take a batchnorm into a convolution with other numbers: `shift(g, b, r, m, t)` is the new bias."""
 
     def rule(bias: Any, given: Any, count: int) -> Any:
         if not constant(given):
-            raise fusion.Unfusable
+            raise pairs.Unfusable
         gamma, beta, mean, variance = (
-            fusion._vector(params, (given.channels,), count)
+            pairs._vector(params, (given.channels,), count)
             for params in (given.gamma, given.beta, given.mean, given.variance)
         )
         if root is math.sqrt and min(variance) + given.epsilon <= 0:
-            raise fusion.Unfusable
+            raise pairs.Unfusable
         roots = [root(v + given.epsilon) for v in variance]
         old = bias or [0.0] * count
         shifted = [shift(*each) for each in zip(gamma, old, roots, mean, beta)]
@@ -271,19 +271,17 @@ def _() -> Patch:
 
 @fault("fusion.batchnorm-of-its-input")
 def _() -> Patch:
-    return mock.patch.object(
-        fusion, "_normalises_by_constants", lambda given: not given.instanceNormalization
-    )
+    return mock.patch.object(pairs, "_normalises_by_constants", lambda given: not given.instanceNormalization)
 
 
 @fault("fusion.instance-normalization")
 def _() -> Patch:
-    return mock.patch.object(fusion, "_normalises_by_constants", return_value=True)
+    return mock.patch.object(pairs, "_normalises_by_constants", return_value=True)
 
 
 @fault("fusion.batchnorms-first")
 def _() -> Patch:
-    return mock.patch.object(fusion, "TARGETS", dict(reversed(fusion.TARGETS.items())))
+    return mock.patch.object(fusion, "TARGETS", dict(reversed(pairs.TARGETS.items())))
 
 
 @fault("fusion.not-inside")
@@ -302,7 +300,7 @@ def _() -> Patch:
     return mock.patch.object(quantize, "fuse_network", return_value=0)
 
 
-for _pair in fusion.PAIRS:
+for _pair in pairs.PAIRS:
     FAULTS[f"fusion.{'-'.join(_pair)}-forgotten"] = lambda removed=_pair: mock.patch.dict(  # type: ignore[misc]
-        fusion.PAIRS, {removed: lambda *given: (_ for _ in ()).throw(fusion.Unfusable())}
+        pairs.PAIRS, {removed: lambda *given: (_ for _ in ()).throw(pairs.Unfusable())}
     )
