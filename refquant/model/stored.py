@@ -140,9 +140,8 @@ def decode(stored: Stored, layout: Layout) -> array[float]:
     DEQ-4, TEN-6.
     """
     weights = DECODERS[stored.form](stored, layout)
-    if weights and len(weights) != layout.size:
-        shape = " x ".join(map(str, layout.shape)) or "()"
-        raise ShapeError(f"{len(weights)} values do not fill shape {shape} ({layout.size})", rule="TEN-6")
+    if weights:
+        check_filled(len(weights), layout)
     return weights
 
 
@@ -182,6 +181,25 @@ def _int8(codes: bytes, scale: float) -> Stored:
     return Stored("int8", codes, 8, scales=array("f", [scale]))
 
 
+def check_filled(count: int, layout: Layout) -> None:
+    """Refuse another number of values than fills a shape. Rule: TEN-6."""
+    if count != layout.size:
+        shape = " x ".join(map(str, layout.shape)) or "()"
+        raise ShapeError(f"{count} values do not fill shape {shape} ({layout.size})", rule="TEN-6")
+
+
+def check_bits(nbits: int) -> None:
+    """Refuse a number of bits that codes cannot have. Rule: TEN-5."""
+    if not 1 <= nbits <= 8:
+        raise TensorError(f"numberOfBits is {nbits}, not 1 to 8", rule="TEN-5")
+
+
+def check_table(entries: int, nbits: int) -> None:
+    """Refuse a table without an entry for each code: only then can a code lie past its end. Rule: LUT-1."""
+    if entries != 1 << nbits:
+        raise TensorError(f"its lookup table has {entries} entries, not {1 << nbits}", rule="LUT-1")
+
+
 def signed_faults(nbits: int, scales: int, biases: int) -> Iterator[TensorError]:
     """Find what signed codes may not come with: how many bits, scales and biases there are. Rule: INT8-2."""
     for right, reason in (
@@ -195,8 +213,7 @@ def signed_faults(nbits: int, scales: int, biases: int) -> Iterator[TensorError]
 
 def _codes(stored: Stored, layout: Layout) -> bytes:
     """Unpack the codes of a quantized tensor. Rule: TEN-5, PACK-5."""
-    if not 1 <= stored.nbits <= 8:
-        raise TensorError(f"numberOfBits is {stored.nbits}, not 1 to 8", rule="TEN-5")
+    check_bits(stored.nbits)
     return packing.unpack(stored.payload, stored.nbits, layout.size)
 
 
@@ -207,9 +224,7 @@ def _decode_linear(stored: Stored, layout: Layout) -> array[float]:
 
 def _decode_lut(stored: Stored, layout: Layout) -> array[float]:
     codes = _codes(stored, layout)
-    if len(stored.table) != 1 << stored.nbits:
-        reason = f"its lookup table has {len(stored.table)} entries, not {1 << stored.nbits}"
-        raise TensorError(reason, rule="LUT-1")
+    check_table(len(stored.table), stored.nbits)
     return lut.decode(codes, stored.table)
 
 

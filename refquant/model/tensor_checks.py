@@ -14,10 +14,10 @@ from typing import Callable, TypeVar
 from refquant.codec import half
 from refquant.codec.packing import packed_size
 from refquant.codec.weights import check_finite, may_not_be_finite
-from refquant.errors import NonFiniteError, RefquantError, ShapeError, TensorError
+from refquant.errors import NonFiniteError, RefquantError, TensorError
 from refquant.model import tensor
 from refquant.model.held import Held
-from refquant.model.stored import signed_faults
+from refquant.model.stored import check_bits, check_filled, check_table, signed_faults
 
 T = TypeVar("T")
 
@@ -86,10 +86,8 @@ def _half_count(held: Held) -> None:
 
 def _count(held: Held) -> None:
     """Refuse values that do not fill the shape that the layer states. Rule: TEN-6."""
-    layout = held.layout
-    if layout and held.weights != layout.size:
-        shape = " x ".join(map(str, layout.shape))
-        raise ShapeError(f"{held.weights} values do not fill shape {shape} ({layout.size})", rule="TEN-6")
+    if held.layout:
+        check_filled(held.weights, held.layout)
 
 
 def _finite_floats(held: Held) -> Iterator[RefquantError]:
@@ -120,9 +118,7 @@ def _not_finite(read: Callable[[], object], rule: str) -> Iterator[RefquantError
 
 def _bits(held: Held) -> None:
     """Refuse a number of bits that codes cannot have. Rule: TEN-5."""
-    if not held.nbits:
-        nbits = held.params.quantization.numberOfBits
-        raise TensorError(f"numberOfBits is {nbits}, not 1 to 8", rule="TEN-5")
+    check_bits(held.params.quantization.numberOfBits)
 
 
 def _kind(held: Held) -> None:
@@ -167,9 +163,8 @@ def _finite_scales(held: Held) -> Iterator[RefquantError]:
 
 def _table(held: Held) -> None:
     """Refuse a table without an entry for each code: only then can a code lie past its end. Rule: LUT-1."""
-    entries = len(held.params.quantization.lookupTableQuantization.floatValue)
-    if held.nbits and entries != 1 << held.nbits:
-        raise TensorError(f"its lookup table has {entries} entries, not {1 << held.nbits}", rule="LUT-1")
+    if held.nbits:
+        check_table(len(held.params.quantization.lookupTableQuantization.floatValue), held.nbits)
 
 
 def _finite_table(held: Held) -> Iterator[RefquantError]:
