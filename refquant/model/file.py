@@ -92,6 +92,8 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     if isinstance(source, Given):
         return source.model, MLModel.holding
     if isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
+        if not os.fspath(source):
+            raise ArgumentError("an empty name names no file")
         return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):
         return parse(_bytes(source), lenient=lenient), serialize

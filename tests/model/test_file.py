@@ -443,6 +443,10 @@ class TestBadFiles:
             MLModel(Odd())
         assert str(caught.value) == f"cannot read the file: {told}"
 
+    def test_an_empty_name(self) -> None:
+        with pytest.raises(ArgumentError, match="^an empty name names no file$"):
+            MLModel("")
+
     def test_byte_arrays(self) -> None:
         class Changeable(io.BytesIO):
             def read(self, size: int | None = -1) -> Any:
