@@ -99,12 +99,13 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
         return parse(_bytes(source), lenient=lenient), serialize
     if isinstance(source, Message):
         return _read_message(source, lenient), lambda model: _foreign(type(source), model)
-    if not isinstance(source, type) and callable(getattr(source, "get_spec", None)):
+    if isinstance(source, type):
+        raise ArgumentError(f"cannot read a model from the class {source.__name__}: pass one of its objects")
+    if callable(getattr(source, "get_spec", None)):
         return _open_object(source, lenient)
-    if not isinstance(source, type) and callable(getattr(source, "read", None)):
+    if callable(getattr(source, "read", None)):
         return _read_file(source, lenient), MLModel.holding
-    kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
-    raise ArgumentError(f"cannot read a model from {kind}: pass a path, bytes or a model")
+    raise ArgumentError(f"cannot read a model from {type(source).__name__}: pass a path, bytes or a model")
 
 
 def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:

@@ -444,7 +444,7 @@ class TestBadFiles:
         assert str(caught.value) == f"cannot read the file: {told}"
 
     def test_an_empty_name(self) -> None:
-        with pytest.raises(ArgumentError, match="^an empty name names no file$"):
+        with pytest.raises(ArgumentError, match=r"^an empty name names no file$"):
             MLModel("")
 
     def test_byte_arrays(self) -> None:
