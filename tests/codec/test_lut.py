@@ -189,12 +189,18 @@ class TestCustom:
             with pytest.raises(LutFunctionError, match="OSError: no number") as caught:
                 lut.encode_custom(weights([1.0, 2.0]), 1, constantly(gift))
             assert isinstance(caught.value.__cause__, OSError)
-        with pytest.raises(LutFunctionError, match="more than 2 codes for 2 weights"):
-            lut.encode_custom(weights([1.0, 2.0]), 1, constantly(([0, 1], itertools.repeat(0))))
-        with pytest.raises(LutFunctionError, match="a table of more than 2, not 2"):
-            lut.encode_custom(weights([1.0, 2.0]), 1, constantly((itertools.count(), [0, 1])))
         with pytest.raises(LutFunctionError, match="RecursionError"):
             lut.encode_custom(weights([1.0]), 1, constantly((itself, [0])))
+
+    def test_it_gives_without_an_end(self) -> None:
+        """Of what is too much, one is taken, and no more."""
+        entries, codes = itertools.count(), itertools.count()
+        with pytest.raises(LutFunctionError, match="a table of more than 2, not 2"):
+            lut.encode_custom(weights([1.0, 2.0, 3.0]), 1, constantly((entries, [0, 1, 1])))
+        assert next(entries) == 2 + 1
+        with pytest.raises(LutFunctionError, match="more than 3 codes for 3 weights"):
+            lut.encode_custom(weights([1.0, 2.0, 3.0]), 1, constantly(([0, 1], codes)))
+        assert next(codes) == 3 + 1
 
     def test_own_errors_and_interrupts_pass_through(self) -> None:
         for error in (ShapeError("mine"), KeyboardInterrupt()):
