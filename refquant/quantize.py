@@ -95,13 +95,13 @@ def quantize_weights(
         raise ArgumentError(f"half_overflow must be 'error' or 'keep', not {half_overflow!r}", rule="HALF-3")
     if (exact or certify is not None) and (mode != "kmeans_lut" or nbits == 16):
         raise ArgumentError("exact and certify are about kmeans_lut, with 8 bits and fewer")
-    workers = arguments.checked_workers(jobs, executor)
     arguments.check_callbacks(progress=progress, certify=certify)
     if mode == "dequantization":
         return dequantize_weights(
             full_precision_model, selector=selector, progress=progress, jobs=jobs, executor=executor
         )
     nbits = arguments.checked_nbits(nbits, mode)
+    workers = arguments.checked_workers(jobs, executor)
     halving = nbits == 16
     if halving:
         request = Request("half", nbits, keep=half_overflow == "keep")
