@@ -232,7 +232,10 @@ class TestLongChains:
         assert values(layers[0].innerProduct.bias) == [bias]
 
     def test_a_shape_without_an_end(self) -> None:
-        """LAY-6: ... a shape of more dimensions than an array can have fuses with nothing."""
+        """No array has more than five dimensions: what has more is no vector of channels."""
+        for ones, left in ((4, 1), (5, 2)):
+            model = chain(conv(bias=False), scale((6, *[1] * ones), None))
+            assert len(fused(model)) == left
         model = chain(lambda net: net.inner_product(1, 2), lambda net: net.scale((1,), None))
         model.neuralNetwork.layers[1].scale.shapeScale.extend([(1 << 64) - 1] * 300)
         assert len(fused(model)) == 2
