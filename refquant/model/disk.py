@@ -72,17 +72,21 @@ def _read_part(stream: Any, what: object) -> bytes:
     """Read the next bytes of a stream, whatever it is; none at its end."""
     try:
         part = stream.read(PART)
-    except UnicodeDecodeError:
-        part = ""
+    except UnicodeDecodeError as error:
+        raise _as_text(what) from error
     except OSError as error:
         raise FileError(f"cannot read {what}: {_why(error)}") from error
     except Exception as error:  # it may unpack, decrypt or fetch, and fail in ways of its own
         raise FileError(f"cannot read {what}: {type(error).__name__}: {error}") from error
     if isinstance(part, str):
-        raise ArgumentError(f"{what} is open as text; a model is read from a binary file")
+        raise _as_text(what)
     if not isinstance(part, (bytes, bytearray)):
         raise FileError(f"cannot read {what}: it gave {type(part).__name__} in place of bytes")
     return bytes(part)
+
+
+def _as_text(what: object) -> ArgumentError:
+    return ArgumentError(f"{what} is open as text; a model is read from a binary file")
 
 
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:

@@ -97,7 +97,9 @@ class _Chain:
         Rule: FUS-11, FUS-18.
         """
         producer, last = self.layers[position], position
-        for _ in range(0 if self.frozen(producer) else MOST_CONSUMERS):
+        if self.frozen(producer):
+            return
+        for _ in range(MOST_CONSUMERS):
             consumer_at = self.consumer(position, last)
             if consumer_at is None or not fuse_pair(producer, self.layers[consumer_at]):
                 return
