@@ -91,4 +91,4 @@ def signed(family: Family) -> None:
     held.rawValue, held.int8RawValue = b"", bytes(range(125, 131))
     del held.quantization.linearQuantization.scale[1:], held.quantization.linearQuantization.bias[:]
     stated(good).int8DynamicQuantize = True
-    ask(family, "signed codes, back", "DEQ-3", "layer DEP-24", good, DEQUANTIZATION)
+    ask(family, "signed codes, back", "DEQ-3", "layer DEP-9", good, DEQUANTIZATION)
