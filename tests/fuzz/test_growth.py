@@ -176,8 +176,8 @@ OPERATIONS: dict[str, Callable[[bytes], object]] = {
         (large_chain, 2500),
         (endless_shape, 10000),
         (pipelines, 5000),
-        (nothing, 4000),
-        (branches, 4000),
+        (nothing, 1500),
+        (branches, 1500),
         (directions, 5000),
     ],
 )
