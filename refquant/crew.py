@@ -6,7 +6,6 @@ Neither `multiprocessing` nor `concurrent.futures` is imported before there is u
 from __future__ import annotations
 
 import os
-import reprlib
 import signal
 import threading
 from collections.abc import Collection, Iterator
@@ -241,6 +240,8 @@ class Hired:
 
 def instead(given: object, due: str, batch: Batch) -> Lost:
     """Say that an executor, which is somebody else's, gave something else than was due."""
+    import reprlib
+
     return Lost(f"the executor gave back {reprlib.repr(given)} in place of {due} for", [batch])
 
 
