@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import refquant
-from refquant.conversions import STREAM, called, check_names, check_output, read_model, say_error, source
+from refquant.conversions import STREAM, called, check_output, read_model, say_error, source
 from refquant.demo import results
 from refquant.errors import LONGEST_NAME, counted, plain, shorten
 from refquant.model import disk
@@ -113,7 +113,7 @@ def validate(options: argparse.Namespace) -> int:
     """Look for faults in the weights of models. The exit code is 1 where there is one."""
     if options.inputs.count(STREAM) > 1:
         raise refquant.ArgumentError("only one of the models can come from stdin")
-    check_names(*options.inputs)
+    disk.check_names(*options.inputs)
     results = [_validated(name, quiet=options.json) for name in options.inputs]
     good = sum(result["valid"] for result in results)
     if options.json:
@@ -168,7 +168,7 @@ def demo(options: argparse.Namespace) -> None:
 
 def _write_all(models: dict[str, bytes], folder: str, force: bool) -> None:
     """Write models to a folder under their names or, where one would be overwritten unasked, none."""
-    check_names(folder)
+    disk.check_names(folder)
     paths = [Path(folder, name) for name in models]
     for path in paths:
         check_output(str(path), force)

@@ -86,7 +86,7 @@ def _convert(
     options: argparse.Namespace, conversion: Conversion, report: Callable[[], None] = lambda: None
 ) -> int:
     """Convert one model, or many into a folder, with a report after each; give the exit code."""
-    check_names(*options.inputs, options.output)
+    disk.check_names(*options.inputs, options.output)
 
     def convert(source: str, target: str) -> None:
         _convert_one(options, conversion, source, target)
@@ -254,12 +254,6 @@ def reason(error: Exception) -> str:
     return "not enough memory" if isinstance(error, MemoryError) else str(error)
 
 
-def check_names(*names: str) -> None:
-    """Refuse a name that was left out, as by a variable of the shell that is not set."""
-    if "" in names:
-        raise refquant.ArgumentError("an empty name names no file")
-
-
 def read_model(name: str) -> Given:
     """Read a model from a file or standard input. Raises FileError."""
     with timing.phase("read"):
@@ -268,7 +262,7 @@ def read_model(name: str) -> Given:
 
 def source(name: str) -> str | bytes:
     """Give what a model is read from: the path, or the bytes of standard input."""
-    check_names(name)
+    disk.check_names(name)
     if name != STREAM:
         return name
     if sys.stdin is None:

@@ -130,9 +130,14 @@ def _name(path: object) -> str:
     name = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(name, str):
         raise ArgumentError(f"cannot write to {type(name).__name__}: pass a path")
-    if not name:
-        raise ArgumentError("an empty name names no file")
+    check_names(name)
     return name
+
+
+def check_names(*names: str) -> None:
+    """Refuse a name that was left out, as by a variable of a shell that is not set. Raises ArgumentError."""
+    if "" in names:
+        raise ArgumentError("an empty name names no file")
 
 
 def _cannot_be_replaced(name: str) -> bool:

@@ -92,8 +92,7 @@ def opened(source: Any, *, lenient: bool = False) -> tuple[Model, Callable[[Mode
     if isinstance(source, Given):
         return source.model, MLModel.holding
     if isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
-        if not os.fspath(source):
-            raise ArgumentError("an empty name names no file")
+        disk.check_names(os.fspath(source))
         return _read_path(Path(source), lenient), MLModel.holding
     if isinstance(source, (bytes, bytearray, memoryview)):
         return parse(_bytes(source), lenient=lenient), serialize

@@ -356,16 +356,19 @@ class TestNamesAndLinks:
         assert os.readlink(tmp_path / name) == "other"
         assert sorted(os.listdir(tmp_path)) == sorted([name, "other"])
 
+    def is_written_into(self, path: str, reader: int) -> None:
+        with pytest.raises(FileError, match=f"{path} exists already"):
+            disk.write(path, OLD, overwrite=False)
+        disk.write(path, b"new")
+        assert os.read(reader, 100) == b"new"
+
     def test_pipe(self, tmp_path: Path) -> None:
         """What is no file cannot be replaced: it is written to, if that is allowed."""
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            with pytest.raises(FileError, match="pipe exists already"):
-                disk.write(pipe, OLD, overwrite=False)
-            disk.write(pipe, b"new")
-            assert os.read(reader, 100) == b"new"
+            self.is_written_into(str(pipe), reader)
         finally:
             os.close(reader)
         assert pipe.is_fifo()
@@ -375,11 +378,7 @@ class TestNamesAndLinks:
         """As a shell gives one for `>(program)`: its path is a link to a name that is none."""
         reader, writer = os.pipe()
         try:
-            path = f"/dev/fd/{writer}"
-            with pytest.raises(FileError, match="exists already"):
-                disk.write(path, OLD, overwrite=False)
-            disk.write(path, b"new")
-            assert os.read(reader, 100) == b"new"
+            self.is_written_into(f"/dev/fd/{writer}", reader)
         finally:
             os.close(reader)
             os.close(writer)
